@@ -1,0 +1,41 @@
+"""
+The configuration: one table of settings, four sources, one frozen result.
+
+- :mod:`claudeproxy.config.settings` is the table; to add a setting, add a field there.
+- :mod:`claudeproxy.config.kinds` has the types of values and how they are written.
+- :mod:`claudeproxy.config.sources` reads options, environment and file.
+- :mod:`claudeproxy.config.document` writes the reference, the sample file and what ``--print-config`` prints.
+"""
+
+from claudeproxy.config.kinds import Secret
+from claudeproxy.config.settings import (
+    SETTINGS,
+    AuthConfig,
+    ClaudeConfig,
+    LimitsConfig,
+    LogConfig,
+    RoutingConfig,
+    ServerConfig,
+    SessionsConfig,
+    Setting,
+    UpstreamConfig,
+)
+from claudeproxy.config.sources import Config, ConfigError, Reading, load
+
+__all__ = [
+    "SETTINGS",
+    "AuthConfig",
+    "ClaudeConfig",
+    "Config",
+    "ConfigError",
+    "LimitsConfig",
+    "LogConfig",
+    "Reading",
+    "RoutingConfig",
+    "Secret",
+    "ServerConfig",
+    "SessionsConfig",
+    "Setting",
+    "UpstreamConfig",
+    "load",
+]

@@ -1,0 +1,133 @@
+"""
+Kinds of settings that hold several values.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from attrs import frozen
+
+from claudeproxy.config.kinds import MODEL_NAME, Key, Kind, Secret
+
+__all__ = ["Keys", "ModelMap", "Names", "Origins"]
+
+MODEL_PATTERN = MODEL_NAME.replace("[", "[*?", 1)
+
+T = TypeVar("T")
+
+
+class _Listed(Kind[tuple[T, ...]]):
+    """
+    Several values: separated by commas, or an array in TOML.
+    """
+
+    @abstractmethod
+    def item(self, text: str) -> T:
+        """
+        Read one of them.
+        """
+
+    def parse(self, text: str) -> tuple[T, ...]:
+        # A file that holds a list has one item a line.
+        items = [item.strip() for item in re.split("[,\n]", text)]
+        return self._distinct(item for item in items if item) or self._none()
+
+    def from_toml(self, value: object) -> tuple[T, ...]:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise ValueError
+        return self._distinct(value)
+
+    def render(self, value: tuple[T, ...]) -> str:
+        return ",".join(str(item) for item in value)
+
+    def render_toml(self, value: tuple[T, ...]) -> str:
+        return json.dumps([str(item) for item in value], ensure_ascii=False)
+
+    def _distinct(self, texts: Iterable[str]) -> tuple[T, ...]:
+        return tuple(dict.fromkeys(self.item(text) for text in texts))
+
+    def _none(self) -> tuple[T, ...]:
+        raise ValueError
+
+
+@frozen
+class Keys(_Listed[Secret]):
+    """
+    Several keys.
+    """
+
+    secret = True
+    allowed = "keys of printable ASCII characters without spaces or commas, separated by commas"
+
+    def item(self, text: str) -> Secret:
+        if "," in text:
+            raise ValueError
+        return Key().parse(text)
+
+
+@frozen
+class Names(_Listed[str]):
+    """
+    Names of environment variables.
+    """
+
+    allowed = "names of environment variables, separated by commas"
+
+    def item(self, text: str) -> str:
+        if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", text):
+            raise ValueError
+        return text
+
+
+@frozen
+class Origins(_Listed[str]):
+    """
+    Web origins, compared exactly with what a browser sends, which is always in lower case.
+    """
+
+    allowed = "origins such as https://app.example:8443, separated by commas; no path, no *"
+
+    def item(self, text: str) -> str:
+        if not re.fullmatch(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", text.lower()):
+            raise ValueError
+        return text.lower()
+
+
+@frozen
+class ModelMap(Kind[Mapping[str, str]]):
+    """
+    Which model a name stands for.
+    """
+
+    allowed = "pairs such as gpt-5*=opus, separated by commas"
+
+    def parse(self, text: str) -> Mapping[str, str]:
+        pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
+        found = {name.strip(): model.strip() for name, _, model in pairs}
+        if len(found) < max(len(pairs), 1):
+            raise ValueError
+        return self.from_toml(found)
+
+    def from_toml(self, value: object) -> Mapping[str, str]:
+        if not isinstance(value, dict):
+            raise ValueError
+        for name, model in value.items():
+            if (
+                not isinstance(model, str)
+                or not re.fullmatch(MODEL_PATTERN, name)
+                or not re.fullmatch(MODEL_NAME, model)
+            ):
+                raise ValueError
+        return dict(value)
+
+    def render(self, value: Mapping[str, str]) -> str:
+        return ",".join(f"{name}={model}" for name, model in value.items())
+
+    def render_toml(self, value: Mapping[str, str]) -> str:
+        pairs = ", ".join(f"{json.dumps(name)} = {json.dumps(model)}" for name, model in value.items())
+        return "{ " + pairs + " }" if pairs else "{}"

@@ -1,0 +1,349 @@
+"""
+The table of settings: the fields of the sections are its rows.
+
+A field says everything about its setting: the name of the environment variable, how it is written, its default and what
+it does. The option is that name in lower case with dashes, the TOML key is it in lower case. There is no other list.
+
+Spans of time are written in milliseconds and held in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
+
+from attrs import AttrsInstance, field, fields, frozen
+
+from claudeproxy.config.kinds import MODEL_NAME, Boolean, Choice, Integer, Key, Kind, Milliseconds, Pattern, Secret
+from claudeproxy.config.lists import Keys, ModelMap, Names, Origins
+from claudeproxy.config.places import BaseURL, Host, Path
+
+__all__ = [
+    "SECTIONS",
+    "SETTINGS",
+    "AuthConfig",
+    "ClaudeConfig",
+    "LimitsConfig",
+    "LogConfig",
+    "RoutingConfig",
+    "ServerConfig",
+    "SessionsConfig",
+    "Setting",
+    "UpstreamConfig",
+    "section_settings",
+]
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+_METADATA_KEY = "claudeproxy.setting"
+
+
+@frozen
+class Setting(Generic[T]):
+    """
+    One row of the table.
+    """
+
+    name: str
+    """The bare environment variable, for example ``REQUEST_TIMEOUT_MS``."""
+    kind: Kind[T]
+    default: T | None
+    """None when there is none."""
+    help: str
+    """One sentence."""
+    computed_default: str = ""
+    """What to say about a default that depends on the environment."""
+
+    @property
+    def option(self) -> str:
+        """
+        The command line option, without its two dashes.
+        """
+        return self.name.lower().replace("_", "-")
+
+    @property
+    def toml(self) -> str:
+        """
+        The key in the configuration file.
+        """
+        return self.name.lower()
+
+    @property
+    def default_text(self) -> str:
+        """
+        The default as an operator would write it; empty when there is none.
+        """
+        if self.computed_default or self.default is None:
+            return self.computed_default
+        return self.kind.render(self.default)
+
+
+def setting(name: str, kind: Kind[T], default: D, help: str, computed_default: str = "") -> T | D:
+    """
+    Declare a field of a section that is a setting.
+    """
+    row = Setting[Any](name, kind, default, help, computed_default)
+    declared: Any = field(default=default, metadata={_METADATA_KEY: row})
+    return cast(D, declared)
+
+
+def _request_timeout() -> float:
+    """
+    The one setting that two sections need.
+    """
+    help = "How long a request may take in all, the wait for a CLI process included."
+    return setting("REQUEST_TIMEOUT_MS", Milliseconds(1), 300.0, help)
+
+
+@frozen
+class ServerConfig:
+    """
+    Where and how the daemon listens.
+    """
+
+    title: ClassVar[str] = "Server"
+
+    host: str = setting("HOST", Host(), "127.0.0.1", "Address to listen on; beyond loopback only with a key.")
+    port: int = setting("PORT", Integer(0, 65535), 3456, "Port to listen on; 0 takes any free one.")
+    max_body_bytes: int = setting(
+        "MAX_BODY_BYTES", Integer(1), 32 * 1024 * 1024, "Largest request body; a larger one is answered with 413."
+    )
+    shutdown_timeout: float = setting(
+        "SHUTDOWN_TIMEOUT_MS", Milliseconds(0), 10.0, "How long a stop waits for the requests in flight."
+    )
+    keepalive_interval: float = setting(
+        "KEEPALIVE_INTERVAL_MS", Milliseconds(10), 15.0, "Silence on a stream after which a comment keeps it alive."
+    )
+    cors_allowed_origins: tuple[str, ...] = setting(
+        "CORS_ALLOWED_ORIGINS", Origins(), (), "Web origins whose scripts may read the answers."
+    )
+    state_dir: str = setting(
+        "STATE_DIR",
+        Path(),
+        "",
+        "Directory for what the daemon keeps.",
+        "`$XDG_STATE_HOME/claudeproxy`, else `~/.local/state/claudeproxy`",
+    )
+    config_file: str | None = setting(
+        "CONFIG", Path(), None, "Configuration file (TOML); this one setting cannot stand in the file itself."
+    )
+
+
+@frozen
+class AuthConfig:
+    """
+    Who may come in.
+    """
+
+    title: ClassVar[str] = "Access"
+
+    api_key: Secret | None = setting("API_KEY", Key(), None, "A key that clients must present.")
+    api_keys: tuple[Secret, ...] = setting("API_KEYS", Keys(), (), "More keys; API_KEY, if set, is one of them.")
+
+
+@frozen
+class ClaudeConfig:
+    """
+    The CLI, its credentials and its processes.
+    """
+
+    title: ClassVar[str] = "Claude Code"
+
+    api_key: Secret | None = setting("ANTHROPIC_API_KEY", Key(), None, "API key that Claude Code works with.")
+    auth_token: Secret | None = setting(
+        "ANTHROPIC_AUTH_TOKEN", Key(), None, "Bearer token that Claude Code works with, for gateways."
+    )
+    oauth_token: Secret | None = setting(
+        "CLAUDE_CODE_OAUTH_TOKEN", Key(), None, "Token of a subscription, as `claude setup-token` prints it."
+    )
+    login: bool = setting(
+        "CLAUDE_LOGIN", Boolean(), False, "Use the CLI's own login and its own configuration directory."
+    )
+    base_url: str | None = setting("ANTHROPIC_BASE_URL", BaseURL(), None, "Where Claude Code finds Anthropic's API.")
+    path: str = setting(
+        "CLAUDE_PATH", Path(bare_name=True), "claude", "The CLI; the default also finds the one of the extra `cli`."
+    )
+    request_timeout: float = _request_timeout()
+    warm_processes: int = setting(
+        "WARM_PROCESSES", Integer(0, 1000), 2, "Booted CLI processes that wait for a conversation."
+    )
+    max_processes: int = setting(
+        "MAX_CONCURRENT_PROCESSES", Integer(1, 1000), 10, "CLI processes in all: working, waiting and idle ones."
+    )
+    queue_timeout: float = setting(
+        "POOL_QUEUE_TIMEOUT_MS", Milliseconds(0), 5.0, "How long a request waits for a CLI process before its 429."
+    )
+    max_process_age: float = setting(
+        "MAX_PROCESS_AGE_MS", Milliseconds(1000), 3600.0, "Age at which a waiting CLI process is replaced."
+    )
+    idle_process_ttl: float = setting(
+        "IDLE_PROCESS_TTL_MS", Milliseconds(0), 300.0, "How long a CLI process waits for its conversation's next turn."
+    )
+    max_output_bytes: int = setting(
+        "MAX_OUTPUT_BYTES", Integer(1), 1024 * 1024, "Longest answer of one turn, reasoning included."
+    )
+    max_stderr_bytes: int = setting(
+        "MAX_STDERR_BYTES", Integer(0), 1024 * 1024, "How much of a CLI process's stderr is kept."
+    )
+    max_line_bytes: int = setting(
+        "MAX_LINE_BYTES", Integer(1024), 16 * 1024 * 1024, "Longest line that a CLI process may print."
+    )
+    env_passthrough: tuple[str, ...] = setting(
+        "CLAUDE_ENV_PASSTHROUGH", Names(), (), "Further variables of the daemon's environment that the CLI gets to see."
+    )
+
+
+@frozen
+class SessionsConfig:
+    """
+    How long conversations are kept.
+    """
+
+    title: ClassVar[str] = "Sessions"
+
+    ttl: float = setting("SESSION_TTL_MS", Milliseconds(1), 3600.0, "Inactivity after which a session ends.")
+    max_age: float = setting("MAX_SESSION_AGE_MS", Milliseconds(1), 86400.0, "Age at which a session ends.")
+    busy_timeout: float = setting(
+        "SESSION_BUSY_TIMEOUT_MS", Milliseconds(0), 5.0, "How long a request waits for its session's running turn."
+    )
+    max_bytes: int = setting(
+        "MAX_SESSION_BYTES", Integer(1), 64 * 1024 * 1024, "Memory for all histories; the oldest ones make room."
+    )
+
+
+@frozen
+class UpstreamConfig:
+    """
+    The OpenAI-compatible API that requests are passed to.
+    """
+
+    title: ClassVar[str] = "OpenAI passthrough"
+
+    enabled: bool = setting("OPENAI_PASSTHROUGH_ENABLED", Boolean(), True, "Whether there is a passthrough at all.")
+    api_key: Secret | None = setting("OPENAI_API_KEY", Key(), None, "The upstream's key.")
+    base_url: str = setting(
+        "OPENAI_BASE_URL", BaseURL(), "https://api.openai.com/v1", "The upstream: any OpenAI-compatible API."
+    )
+    allow_client_key: bool = setting(
+        "ALLOW_CLIENT_OPENAI_KEY", Boolean(), True, "Whether clients may bring their own key in `X-OpenAI-API-Key`."
+    )
+    connect_timeout: float = setting(
+        "UPSTREAM_CONNECT_TIMEOUT_MS", Milliseconds(1), 10.0, "How long connecting to the upstream may take."
+    )
+    first_byte_timeout: float = setting(
+        "UPSTREAM_FIRST_BYTE_TIMEOUT_MS", Milliseconds(1), 300.0, "How long the upstream may take to begin its answer."
+    )
+    silence_timeout: float = setting(
+        "UPSTREAM_SILENCE_TIMEOUT_MS", Milliseconds(1), 120.0, "Longest silence within the upstream's answer."
+    )
+    request_timeout: float = _request_timeout()
+    base_url_given: bool = False
+    """Whether the operator named the upstream: one of theirs may need no key."""
+
+    @property
+    def configured(self) -> bool:
+        """
+        Whether requests can go there without a key of the client's.
+        """
+        return self.enabled and (self.api_key is not None or self.base_url_given)
+
+
+@frozen
+class RoutingConfig:
+    """
+    Which backend and model serve a request.
+    """
+
+    title: ClassVar[str] = "Models and routing"
+
+    route_claude_models: bool = setting(
+        "ROUTE_CLAUDE_MODELS", Boolean(), True, "Whether a Claude model's name alone routes a request to Claude Code."
+    )
+    default_model: str = setting(
+        "DEFAULT_MODEL",
+        Pattern(MODEL_NAME, "a model's name"),
+        "sonnet",
+        "The model that Claude Code starts with.",
+    )
+    model_map: Mapping[str, str] = setting(
+        "MODEL_MAP",
+        ModelMap(),
+        MappingProxyType({}),
+        "Names that stand for Claude models, before the built-in ones; `*` matches anything.",
+    )
+
+
+@frozen
+class LimitsConfig:
+    """
+    How much one client may ask for.
+    """
+
+    title: ClassVar[str] = "Limits"
+
+    rate_limit_per_ip: int = setting("RATE_LIMIT_PER_IP", Integer(1), 60, "Requests of one address in a window.")
+    rate_limit_per_session: int = setting(
+        "RATE_LIMIT_PER_SESSION", Integer(1), 10, "Requests of one session in a window."
+    )
+    rate_limit_window: float = setting("RATE_LIMIT_WINDOW_MS", Milliseconds(1000), 60.0, "Length of the window.")
+    max_concurrent_per_key: int = setting(
+        "MAX_CONCURRENT_PER_KEY", Integer(1), 5, "Requests of one key at the same time."
+    )
+
+
+@frozen
+class LogConfig:
+    """
+    What is logged and how.
+    """
+
+    title: ClassVar[str] = "Logging"
+
+    level: str = setting(
+        "LOG_LEVEL",
+        Choice(("fatal", "error", "warn", "info", "debug", "trace", "silent")),
+        "info",
+        "The least important events that are logged.",
+    )
+    format: str = setting(
+        "LOG_FORMAT", Choice(("json", "pretty")), "json", "One JSON object a line, or text for people."
+    )
+
+
+class Section(AttrsInstance, Protocol):
+    """
+    What the classes above have in common.
+    """
+
+    title: ClassVar[str]
+    """The heading that the settings stand under in the documentation."""
+
+
+SECTIONS: Mapping[str, type[Section]] = MappingProxyType(
+    {
+        "server": ServerConfig,
+        "auth": AuthConfig,
+        "claude": ClaudeConfig,
+        "sessions": SessionsConfig,
+        "upstream": UpstreamConfig,
+        "routing": RoutingConfig,
+        "limits": LimitsConfig,
+        "log": LogConfig,
+    }
+)
+
+
+def section_settings(section: type[Section]) -> Iterator[tuple[str, Setting[Any]]]:
+    """
+    Return the fields of a section that are settings, as pairs of field name and row.
+    """
+    for attribute in fields(section):
+        if _METADATA_KEY in attribute.metadata:
+            yield attribute.name, attribute.metadata[_METADATA_KEY]
+
+
+SETTINGS: Mapping[str, Setting[Any]] = MappingProxyType(
+    {row.name: row for section in SECTIONS.values() for _, row in section_settings(section)}
+)

@@ -1,0 +1,3 @@
+"""
+Values and rules: no input or output, no Twisted, no JSON.
+"""

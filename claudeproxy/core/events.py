@@ -1,0 +1,96 @@
+"""
+The stream of events that a backend answers with, whatever it runs on.
+
+Order: :class:`TextDelta` and :class:`ReasoningDelta` as they come, then one :class:`UsageReport`, then one
+:class:`Finished`. A failure is not an event: the Deferred of ``IChatBackend.open`` fails with an error of
+:mod:`claudeproxy.errors`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from attrs import frozen
+
+__all__ = ["FinishReason", "Finished", "ReasoningDelta", "StreamEvent", "TextDelta", "TurnHead", "Usage", "UsageReport"]
+
+
+class FinishReason(StrEnum):
+    """
+    Why the answer ended; the names are OpenAI's.
+    """
+
+    STOP = "stop"
+    LENGTH = "length"
+    CONTENT_FILTER = "content_filter"
+
+
+@frozen
+class TurnHead:
+    """
+    What is known before the first token and travels in response headers.
+    """
+
+    session_id: str
+    session_created: bool
+    ignored: tuple[str, ...] = ()
+
+
+@frozen
+class TextDelta:
+    """
+    A piece of the answer, never empty.
+    """
+
+    text: str
+
+
+@frozen
+class ReasoningDelta:
+    """
+    A piece of the model's visible reasoning, never empty.
+    """
+
+    text: str
+
+
+@frozen
+class Usage:
+    """
+    Tokens of one turn, as the backend counted them.
+    """
+
+    input_tokens: int = 0
+    """Input that was neither read from nor written to the prompt cache."""
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+    """All generated tokens, reasoning included."""
+    reasoning_tokens: int = 0
+    cost_usd: float | None = None
+
+    @property
+    def prompt_tokens(self) -> int:
+        """All input, cached or not."""
+        return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
+
+
+@frozen
+class UsageReport:
+    """
+    The turn's usage; comes once, before :class:`Finished`.
+    """
+
+    usage: Usage
+
+
+@frozen
+class Finished:
+    """
+    The answer is complete.
+    """
+
+    reason: FinishReason
+
+
+StreamEvent = TextDelta | ReasoningDelta | UsageReport | Finished

@@ -1,0 +1,41 @@
+"""
+What makes two conversations the same one.
+
+A client that sends its whole history each time is recognised by a digest of everything that the model has seen. The
+tenant is part of it, so that one tenant's process can never serve another, and so are the model and the system prompt,
+which a process cannot change once its conversation has begun.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from itertools import chain
+
+from claudeproxy.core.chat import Message, Role
+
+__all__ = ["history_digest", "split_history"]
+
+
+def history_digest(tenant: str, model: str, system: str, messages: Iterable[Message]) -> bytes:
+    """
+    Return a digest that is equal only for equal conversations of one tenant.
+    """
+    digest = sha256()
+    parts = chain((tenant, model, system), *((message.role, message.text) for message in messages))
+    for part in parts:
+        data = part.encode()
+        # Each part is preceded by its length: ("ab", "c") and ("a", "bc") are different conversations.
+        digest.update(b"%d:" % len(data))
+        digest.update(data)
+    return digest.digest()
+
+
+def split_history(messages: Sequence[Message]) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
+    """
+    Split a conversation into what the model has answered to and what is new: all that follows its last answer.
+    """
+    for index in range(len(messages) - 1, -1, -1):
+        if messages[index].role is Role.ASSISTANT:
+            return tuple(messages[: index + 1]), tuple(messages[index + 1 :])
+    return (), tuple(messages)

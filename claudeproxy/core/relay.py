@@ -1,0 +1,33 @@
+"""
+A request on its way to an upstream that speaks the client's own dialect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import BinaryIO
+
+from attrs import frozen
+
+__all__ = ["RelayRequest"]
+
+
+@frozen
+class RelayRequest:
+    """
+    A request to pass on.
+    """
+
+    method: bytes
+    path: bytes
+    """Below ``/v1``, with its query: ``/chat/completions?x=1``."""
+    headers: Sequence[tuple[bytes, bytes]]
+    """The client's, as they came."""
+    body: bytes | BinaryIO = b""
+    """Bytes, or a seekable file."""
+    client_key: str | None = None
+    """The value of ``X-OpenAI-API-Key``."""
+    tee_usage: bool = False
+    """Whether to look for usage in the answer; its compression is then declined."""
+    stream: bool = False
+    """Whether the client asked for a stream."""

@@ -1,0 +1,45 @@
+"""
+A session: one tenant's conversation under an id that the client can come back with.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from claudeproxy.core.chat import Message
+from claudeproxy.core.history import history_digest
+
+__all__ = ["Session"]
+
+
+@frozen
+class Session:
+    """
+    A conversation as it stands after its last complete turn.
+    """
+
+    session_id: str
+    """A version 4 UUID."""
+    tenant: str
+    model: str
+    """The backend's name of the model that the last turn used."""
+    system: str
+    messages: tuple[Message, ...]
+    created: float
+    """Seconds on the clock of the daemon."""
+    touched: float
+    """When its last turn ended."""
+
+    @property
+    def size(self) -> int:
+        """
+        Bytes of memory that the conversation takes, near enough for a bound.
+        """
+        return len(self.system) + sum(len(message.text) + 100 for message in self.messages) + 500
+
+    @property
+    def digest(self) -> bytes:
+        """
+        What a request's history must match to continue it without naming it.
+        """
+        return history_digest(self.tenant, self.model, self.system, self.messages)

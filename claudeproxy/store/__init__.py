@@ -1,0 +1,3 @@
+"""
+State that outlives a request: sessions, keys.
+"""

@@ -1,0 +1,3 @@
+"""
+Sans-io codecs: bytes to values and back, no Twisted.
+"""

@@ -1,0 +1,116 @@
+"""
+Stream events of Anthropic's Messages API, decoded to the neutral model.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from attrs import frozen
+
+from claudeproxy.core.events import FinishReason, ReasoningDelta, TextDelta, Usage
+
+__all__ = ["MessageStart", "MessageStop", "TokenCounts", "decode_event", "finish_reason"]
+
+
+class _OutputDetails(msgspec.Struct):
+    thinking_tokens: int | None = None
+
+
+class TokenCounts(msgspec.Struct):
+    """
+    The API's ``usage`` object; every field may be missing or null.
+    """
+
+    input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    output_tokens: int | None = None
+    output_tokens_details: _OutputDetails | None = None
+
+    def usage(self) -> Usage:
+        """
+        The same in the neutral model; what is not said counts as zero.
+        """
+        details = self.output_tokens_details
+        return Usage(
+            input_tokens=self.input_tokens or 0,
+            cache_read_tokens=self.cache_read_input_tokens or 0,
+            cache_write_tokens=self.cache_creation_input_tokens or 0,
+            output_tokens=self.output_tokens or 0,
+            reasoning_tokens=(details.thinking_tokens or 0) if details is not None else 0,
+        )
+
+
+@frozen
+class MessageStart:
+    """
+    A message begins; its input is counted.
+    """
+
+    usage: Usage
+
+
+@frozen
+class MessageStop:
+    """
+    The model has stopped, for a reason.
+    """
+
+    reason: str
+    usage: Usage
+    """Output tokens are the whole message's; input tokens may be left out."""
+
+
+class _Delta(msgspec.Struct):
+    type: str = ""
+    text: str = ""
+    thinking: str = ""
+    stop_reason: str | None = None
+
+
+class _Message(msgspec.Struct):
+    usage: TokenCounts | None = None
+
+
+class _Event(msgspec.Struct):
+    type: str = ""
+    delta: _Delta | None = None
+    message: _Message | None = None
+    usage: TokenCounts | None = None
+
+
+_decode = msgspec.json.Decoder(_Event).decode
+
+_FINISH_REASONS = {
+    "max_tokens": FinishReason.LENGTH,
+    "model_context_window_exceeded": FinishReason.LENGTH,
+    "refusal": FinishReason.CONTENT_FILTER,
+}
+
+
+def decode_event(event: bytes) -> TextDelta | ReasoningDelta | MessageStart | MessageStop | None:
+    """
+    Decode one stream event; None for one that carries nothing that is shown or counted.
+
+    :raises msgspec.DecodeError: the bytes are not a stream event.
+    """
+    decoded = _decode(event)
+    delta = decoded.delta
+    match decoded.type:
+        case "content_block_delta" if delta is not None and delta.type == "text_delta" and delta.text:
+            return TextDelta(delta.text)
+        case "content_block_delta" if delta is not None and delta.type == "thinking_delta" and delta.thinking:
+            return ReasoningDelta(delta.thinking)
+        case "message_start" if decoded.message is not None:
+            return MessageStart((decoded.message.usage or TokenCounts()).usage())
+        case "message_delta" if delta is not None and delta.stop_reason is not None:
+            return MessageStop(delta.stop_reason, (decoded.usage or TokenCounts()).usage())
+        case _:
+            return None
+
+
+def finish_reason(stop_reason: str | None) -> FinishReason:
+    """
+    Map a ``stop_reason``; whatever is not known counts as a regular end, because clients accept no other words.
+    """
+    return _FINISH_REASONS.get(stop_reason or "", FinishReason.STOP)

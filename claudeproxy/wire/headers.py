@@ -1,0 +1,151 @@
+"""
+Which headers travel between a client and an upstream, and which stop here.
+
+Hop-by-hop headers (RFC 9110, section 7.6.1) and those that ``Connection`` names never travel. Beyond them:
+
+Towards the upstream, nothing of ours leaves the house: the client's credentials (they are this daemon's keys), the
+routing headers, cookies (those of a dashboard on the same host among them), what a reverse proxy in front says about
+the client, and what a browser says for CORS, which is settled here. Everything else travels as it came:
+``OpenAI-Organization``, ``OpenAI-Beta``, ``Idempotency-Key``, ``User-Agent``, ``x-stainless-*`` and whatever comes
+next.
+
+Towards the client, an upstream speaks about its answer but not about this origin: it sets no cookies, no CORS, caching,
+security, reporting or alternative-service policy, and it takes none of the names that are ours. Its request id travels
+as ``X-Upstream-Request-ID``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+__all__ = ["HeaderPairs", "request_headers", "response_headers"]
+
+HeaderPairs = Sequence[tuple[bytes, bytes]]
+
+_HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authentication-info",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"trailers",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+
+_STAYS_WITH_US = _HOP_BY_HOP | {
+    # Written anew for the upstream.
+    b"host",
+    b"content-length",
+    b"expect",
+    # Credentials: the client's are for this daemon.
+    b"authorization",
+    b"x-api-key",
+    b"api-key",
+    b"x-openai-api-key",
+    b"cookie",
+    # Routing.
+    b"x-session-id",
+    b"x-backend",
+    # What a reverse proxy in front of us says about the client.
+    b"forwarded",
+    b"x-forwarded-for",
+    b"x-forwarded-host",
+    b"x-forwarded-port",
+    b"x-forwarded-proto",
+    b"x-real-ip",
+    # A browser's CORS request is answered here; an upstream that knows only its own origins would refuse it.
+    b"origin",
+    b"access-control-request-headers",
+    b"access-control-request-method",
+}
+
+_STAYS_UPSTREAM = _HOP_BY_HOP | {
+    # Written anew for the client.
+    b"content-length",
+    b"date",
+    b"server",
+    # Policies of an origin that is not ours.
+    b"alt-svc",
+    b"cache-control",
+    b"clear-site-data",
+    b"content-security-policy",
+    b"content-security-policy-report-only",
+    b"expires",
+    b"nel",
+    b"pragma",
+    b"referrer-policy",
+    b"report-to",
+    b"reporting-endpoints",
+    b"set-cookie",
+    b"strict-transport-security",
+    b"x-content-type-options",
+    b"x-frame-options",
+    # Names that are ours.
+    b"x-accel-buffering",
+    b"x-backend-mode",
+    b"x-ratelimit-limit",
+    b"x-ratelimit-remaining",
+    b"x-ratelimit-reset",
+}
+
+_OWN_PREFIX = b"x-claude-"
+_CORS_PREFIX = b"access-control-"
+
+
+def request_headers(headers: HeaderPairs, *, authorization: bytes | None, identity: bool) -> list[tuple[bytes, bytes]]:
+    """
+    The headers for the upstream, without ``Host`` and ``Content-Length``, which belong to whoever writes the request.
+
+    :param headers: the client's, as they came.
+    :param authorization: the value of ``Authorization`` to send, or None to send none.
+    :param identity: whether the answer must not be compressed, because a tee reads it on its way. Otherwise the
+        client's own ``Accept-Encoding`` stands, also when it has none.
+    """
+    listed = _listed([value for name, value in headers if name.lower() == b"connection"])
+    kept = [
+        (name, value)
+        for name, value in headers
+        if (lowered := name.lower()) not in _STAYS_WITH_US
+        and not lowered.startswith(_OWN_PREFIX)
+        and lowered not in listed
+        and not (identity and lowered == b"accept-encoding")
+    ]
+    if identity:
+        kept.append((b"Accept-Encoding", b"identity"))
+    if authorization is not None:
+        kept.append((b"Authorization", authorization))
+    return kept
+
+
+def response_headers(headers: HeaderPairs, *, connection: Iterable[bytes] = ()) -> list[tuple[bytes, bytes]]:
+    """
+    The headers for the client, without ``Content-Length``, which belongs to whoever knows the body's length.
+
+    A stream of server-sent events gets the two headers that keep caches and reverse proxies from holding it back.
+
+    :param headers: the upstream's.
+    :param connection: the values of the upstream's ``Connection`` header.
+    """
+    listed = _listed(connection)
+    kept = []
+    for name, value in headers:
+        lowered = name.lower()
+        if lowered in _STAYS_UPSTREAM or lowered in listed or lowered.startswith((_OWN_PREFIX, _CORS_PREFIX)):
+            continue
+        kept.append((b"X-Upstream-Request-ID" if lowered == b"x-request-id" else name, value))
+        if lowered == b"content-type" and value.lstrip().lower().startswith(b"text/event-stream"):
+            kept += [(b"Cache-Control", b"no-cache"), (b"X-Accel-Buffering", b"no")]
+    return kept
+
+
+def _listed(values: Iterable[bytes]) -> frozenset[bytes]:
+    """
+    The lower-cased header names that values of ``Connection`` list.
+    """
+    return frozenset(name.strip().lower() for value in values for name in value.split(b","))

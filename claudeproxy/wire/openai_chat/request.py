@@ -1,0 +1,254 @@
+"""
+Requests of Chat Completions, decoded to the neutral model.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from attrs import frozen
+
+from claudeproxy.core.chat import Effort, Message, Role, TurnSettings
+from claudeproxy.errors import UnsupportedParameter
+from claudeproxy.wire.openai_chat.schema import ChatCompletionRequest, ChatMessage, ContentPart, RequestHead
+from claudeproxy.wire.validation import decode, invalid, missing
+
+__all__ = ["ChatBody", "Peek", "decode_request", "peek"]
+
+
+@frozen
+class Peek:
+    """
+    What routing needs to know of a request.
+    """
+
+    model: str
+    stream: bool
+
+
+@frozen
+class ChatBody:
+    """
+    A decoded request.
+    """
+
+    model: str
+    """The name the client asked for."""
+    messages: tuple[Message, ...]
+    """The conversation without its system messages; the last message is the user's."""
+    system: str
+    """All system and developer messages in order, joined by a blank line."""
+    settings: TurnSettings
+    stream: bool
+    include_usage: bool
+    """Whether the stream is to end with its usage."""
+    ignored: tuple[str, ...]
+    """Parameters that were accepted without effect, in the order of the request; fit for a header."""
+
+
+_HEAD = msgspec.json.Decoder(RequestHead)
+_REQUEST = msgspec.json.Decoder(ChatCompletionRequest)
+_KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+_NULL = msgspec.Raw(b"null")
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_MOST_IGNORED = 50
+
+_TAKES_EFFECT = frozenset(
+    {
+        "model",
+        "messages",
+        "stream",
+        "stream_options",
+        "max_completion_tokens",
+        "max_tokens",
+        "stop",
+        "reasoning_effort",
+        # These are refused unless they ask for what happens anyway.
+        "n",
+        "tools",
+        "tool_choice",
+        "functions",
+        "function_call",
+        "response_format",
+        "modalities",
+        "audio",
+        "web_search_options",
+        "logit_bias",
+        "logprobs",
+        "top_logprobs",
+    }
+)
+"""Every other parameter is accepted without effect, and reported."""
+
+_OTHER_PARTS = frozenset({"image_url", "file", "input_audio"})
+
+
+def peek(body: bytes) -> Peek:
+    """
+    Read what routing needs and leave the rest unlooked at, though it must be JSON.
+
+    :raises ClaudeProxyError: as :func:`decode_request` does, for these parameters.
+    """
+    head = decode(_HEAD, body)
+    if not head.model:
+        raise missing("model")
+    return Peek(head.model, bool(head.stream))
+
+
+def decode_request(body: bytes) -> ChatBody:
+    """
+    Decode a request.
+
+    :raises InvalidJSON: when the body is not JSON.
+    :raises MissingParameter: when a required parameter is absent.
+    :raises InvalidValue: when a parameter has a wrong type or is out of range.
+    :raises UnsupportedParameter: when a parameter would change the answer's meaning and cannot be honoured.
+    """
+    request = decode(_REQUEST, body)
+    if not request.model:
+        raise missing("model")
+    _refuse_unsupported(request)
+    messages, system = _conversation(request.messages)
+    options = request.stream_options
+    return ChatBody(
+        model=request.model,
+        messages=messages,
+        system=system,
+        settings=_settings(request),
+        stream=bool(request.stream),
+        include_usage=options is not None and bool(options.include_usage),
+        ignored=_ignored(body),
+    )
+
+
+def _ignored(body: bytes) -> tuple[str, ...]:
+    """
+    Return the names to report. They go into a header, so odd ones and endless lists of them are left out.
+    """
+    given = (name for name, value in decode(_KEYS, body).items() if name not in _TAKES_EFFECT and value != _NULL)
+    return tuple(name for name in given if _NAME.fullmatch(name))[:_MOST_IGNORED]
+
+
+# -- Parameters ---------------------------------------------------------------
+
+
+def _refuse_unsupported(request: ChatCompletionRequest) -> None:
+    """
+    Refuse what would change the meaning of the answer; what only asks for the usual passes.
+    """
+    if request.n not in (None, 1):
+        raise _unsupported("n", "only one choice can be generated, so send 1 or leave it out")
+    if request.tools:
+        raise _unsupported("tools", "no tools can be called")
+    if request.functions:
+        raise _unsupported("functions", "no functions can be called")
+    if request.tool_choice not in (None, "none", "auto"):
+        raise _unsupported("tool_choice", "without tools it can only be 'none' or 'auto'")
+    if request.function_call not in (None, "none", "auto"):
+        raise _unsupported("function_call", "without functions it can only be 'none' or 'auto'")
+    if request.response_format is not None and request.response_format.type != "text":
+        raise _unsupported("response_format", "its type can only be 'text'")
+    if request.modalities not in (None, ["text"]):
+        raise _unsupported("modalities", "they can only be ['text']")
+    if request.audio is not None:
+        raise _unsupported("audio", "answers are text")
+    if request.web_search_options is not None:
+        raise _unsupported("web_search_options", "the web cannot be searched")
+    if request.logit_bias:
+        raise _unsupported("logit_bias", "tokens cannot be biased")
+    if request.logprobs:
+        raise _unsupported("logprobs", "the probabilities of tokens are not known")
+    if request.top_logprobs:
+        raise _unsupported("top_logprobs", "the probabilities of tokens are not known")
+
+
+def _unsupported(param: str, why: str) -> UnsupportedParameter:
+    return UnsupportedParameter(f"Unsupported parameter '{param}': {why}.", param=param)
+
+
+def _settings(request: ChatCompletionRequest) -> TurnSettings:
+    newer = _token_limit("max_completion_tokens", request.max_completion_tokens)
+    older = _token_limit("max_tokens", request.max_tokens)
+    stop = request.stop
+    return TurnSettings(
+        effort=_effort(request.reasoning_effort),
+        max_tokens=older if newer is None else newer,
+        stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
+    )
+
+
+def _token_limit(param: str, value: int | None) -> int | None:
+    # -1 is how n8n says that none is set.
+    if value is None or value == -1:
+        return None
+    if value <= 0:
+        raise invalid(param, f"an integer greater than 0, got {value}")
+    return value
+
+
+def _effort(value: str | None) -> Effort | None:
+    if value is None:
+        return None
+    return Effort.LOW if value == "minimal" else Effort(value)
+
+
+# -- Messages -----------------------------------------------------------------
+
+
+def _conversation(entries: list[ChatMessage]) -> tuple[tuple[Message, ...], str]:
+    """
+    Return the conversation proper, and the system prompt that its system and developer messages make.
+    """
+    if not entries:
+        raise invalid("messages", "an array of at least one message")
+    system: list[str] = []
+    messages: list[Message] = []
+    last = 0
+    for index, entry in enumerate(entries):
+        text = _message_text(entry, f"messages[{index}]")
+        if entry.role in ("system", "developer"):
+            system.append(text)
+        else:
+            messages.append(Message(Role(entry.role), text))
+            last = index
+    if not any(message.role is Role.USER for message in messages):
+        raise invalid("messages", "at least one message of role 'user'")
+    if messages[-1].role is Role.ASSISTANT:
+        raise _unsupported(f"messages[{last}]", "the last message must be the user's, no answer can be continued")
+    return tuple(messages), "\n\n".join(filter(None, system))
+
+
+def _message_text(entry: ChatMessage, param: str) -> str:
+    if entry.role in ("tool", "function"):
+        raise _unsupported(f"{param}.role", f"messages of role '{entry.role}' cannot be sent")
+    if entry.role != "assistant":
+        if entry.content is None:
+            raise missing(f"{param}.content")
+        return _content_text(entry.content, f"{param}.content", ("text",))
+    if entry.tool_calls:
+        raise _unsupported(f"{param}.tool_calls", "calls of tools cannot be sent")
+    if entry.function_call is not None:
+        raise _unsupported(f"{param}.function_call", "calls of functions cannot be sent")
+    return _content_text(entry.content or "", f"{param}.content", ("text", "refusal")) or entry.refusal or ""
+
+
+def _content_text(content: str | list[ContentPart], param: str, kinds: tuple[str, ...]) -> str:
+    """
+    Return the content as one text; parts are set off from each other by a line break.
+    """
+    if isinstance(content, str):
+        return content
+    return "\n".join(_part_text(part, f"{param}[{index}]", kinds) for index, part in enumerate(content))
+
+
+def _part_text(part: ContentPart, param: str, kinds: tuple[str, ...]) -> str:
+    if part.type in _OTHER_PARTS:
+        raise _unsupported(param, f"parts of type '{part.type}' cannot be sent")
+    if part.type not in kinds:
+        raise invalid(f"{param}.type", "one of " + ", ".join(f"'{kind}'" for kind in kinds))
+    text = part.refusal if part.type == "refusal" else part.text
+    if text is None:
+        raise missing(f"{param}.{part.type}")
+    return text

@@ -1,0 +1,128 @@
+"""
+What a Chat Completions request may look like.
+
+Every parameter of OpenAI has its type and range here, those that no backend can honour included: a wrong value is told
+as such before anything else is said about it. ``null`` means absent. Unknown keys are allowed everywhere. What each
+parameter then does is decided in :mod:`claudeproxy.wire.openai_chat.request`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Raw, Struct
+
+__all__ = ["ChatCompletionRequest", "ChatMessage", "ContentPart", "RequestHead", "ResponseFormat", "StreamOptions"]
+
+_Object = dict[str, Raw]
+_Penalty = Annotated[float, Meta(ge=-2, le=2)]
+_StopSequence = Annotated[str, Meta(min_length=1)]
+_Metadata = Annotated[
+    dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)
+]
+
+
+class RequestHead(Struct):
+    """
+    As much of a request as routing needs.
+    """
+
+    model: str
+    stream: bool | None = None
+
+
+class ContentPart(Struct):
+    """
+    One part of a message's content; which of the fields it needs depends on its type.
+    """
+
+    type: str
+    text: str | None = None
+    refusal: str | None = None
+
+
+class ChatMessage(Struct):
+    """
+    One message of any role.
+    """
+
+    role: Literal["developer", "system", "user", "assistant", "tool", "function"]
+    content: str | list[ContentPart] | None = None
+    refusal: str | None = None
+    tool_calls: list[Raw] | None = None
+    function_call: _Object | None = None
+
+
+class StreamOptions(Struct):
+    """
+    How to stream.
+    """
+
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class ResponseFormat(Struct):
+    """
+    What form the answer's text is to have.
+    """
+
+    type: Literal["text", "json_object", "json_schema"]
+
+
+class Prediction(Struct):
+    """
+    Text that the answer is expected to hold.
+    """
+
+    type: Literal["content"]
+
+
+class ChatCompletionRequest(Struct):
+    """
+    The body of ``POST /v1/chat/completions``.
+    """
+
+    model: str
+    messages: list[ChatMessage]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_completion_tokens: int | None = None
+    max_tokens: int | None = None
+    stop: _StopSequence | Annotated[list[_StopSequence], Meta(max_length=4)] | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+
+    # Tools, structured output and other modalities.
+    tools: list[_Object] | None = None
+    tool_choice: Literal["none", "auto", "required"] | _Object | None = None
+    parallel_tool_calls: bool | None = None
+    functions: list[_Object] | None = None
+    function_call: Literal["none", "auto"] | _Object | None = None
+    response_format: ResponseFormat | None = None
+    modalities: list[Literal["text", "audio"]] | None = None
+    audio: _Object | None = None
+    web_search_options: _Object | None = None
+
+    # Sampling.
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    frequency_penalty: _Penalty | None = None
+    presence_penalty: _Penalty | None = None
+    seed: int | None = None
+    logit_bias: dict[str, float] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+
+    # About the request rather than the answer.
+    user: str | None = None
+    safety_identifier: str | None = None
+    metadata: _Metadata | None = None
+    store: bool | None = None
+    service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast"] | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
+    prediction: Prediction | None = None
+    moderation: _Object | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_retention: str | None = None
+    prompt_cache_options: _Object | None = None

@@ -1,0 +1,65 @@
+"""
+Packaging. Everything that a tool can read from elsewhere is elsewhere: tox.ini, .ci/ruff.toml, docs/towncrier.toml.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search('__version__ = "(.+)"', (HERE / "claudeproxy" / "_version.py").read_text("utf-8")).group(1)
+
+CLI = ["claude-agent-sdk==0.2.186"]  # carries the CLI that is tested against
+TEST = [
+    "build",
+    "hypothesis>=6.170",
+    "openai>=3.52",
+    "pytest>=9.2",
+    "pytest-twisted>=1.14.3",
+]
+LINT = ["mypy>=2.4", "mypy-zope>=1.0.17", "ruff>=0.17.5"]
+
+setup(
+    name="claudeproxy",
+    version=VERSION,
+    description="OpenAI's and Anthropic's protocols in front of Claude Code and any compatible API.",
+    long_description=(HERE / "README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    author="The claudeproxy authors",
+    license="MIT",
+    license_files=["LICENSE"],
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Environment :: No Input/Output (Daemon)",
+        "Framework :: Twisted",
+        "Operating System :: POSIX",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Internet :: Proxy Servers",
+        "Typing :: Typed",
+    ],
+    python_requires=">=3.11",
+    # twisted.plugins is a namespace that Twisted searches; it has no __init__.py, so it must be named. The explicit
+    # package_dir has an editable install put this directory on sys.path, where the plugin search looks.
+    packages=[*find_packages(include=["claudeproxy", "claudeproxy.*"]), "twisted.plugins"],
+    package_dir={"": "."},
+    package_data={"claudeproxy": ["py.typed"]},
+    include_package_data=False,
+    zip_safe=False,
+    install_requires=[
+        "Twisted[tls]>=26.10",
+        "attrs>=24.2",
+        "hyperlink>=21.0",
+        "klein>=24.8",
+        "msgspec>=0.19",
+        "treq>=26.7",
+        "zope.interface>=7.0",
+    ],
+    extras_require={
+        "cli": CLI,
+        "test": CLI + TEST,
+        "lint": LINT,
+        "dev": [*CLI, *TEST, *LINT, "towncrier>=25.8", "tox>=4.30"],
+    },
+)
