@@ -1,0 +1,3 @@
+"""
+Adapters that serve the neutral model, or relay bytes.
+"""

@@ -1,0 +1,3 @@
+"""
+The Claude Code CLI as a backend: processes, pool, conversations.
+"""

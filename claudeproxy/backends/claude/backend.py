@@ -1,0 +1,257 @@
+"""
+The Claude Code CLI as a chat backend: which process serves a turn, and what becomes of it.
+"""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from attrs import define, evolve, field, frozen
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from claudeproxy.backends.claude.conversations import LiveProcesses, TurnLocks
+from claudeproxy.backends.claude.environment import FRESH, Kind, Launcher
+from claudeproxy.backends.claude.pool import Pool
+from claudeproxy.backends.claude.process import ClaudeProcess
+from claudeproxy.backends.claude.settings import turn_settings
+from claudeproxy.backends.claude.transcript import transcript, write_transcript
+from claudeproxy.core.chat import ChatRequest, Message, Role
+from claudeproxy.core.events import TurnHead
+from claudeproxy.core.history import history_digest, split_history
+from claudeproxy.core.sessions import Session
+from claudeproxy.errors import BackendUnavailable, InvalidValue, SessionNotFound, UpstreamTimeout
+from claudeproxy.interfaces import IChatBackend, IEventSink, ISessionStore
+
+__all__ = ["ClaudeBackend", "ClaudeHealth"]
+
+
+@frozen
+class ClaudeHealth:
+    """
+    How the CLI backend is.
+    """
+
+    status: str
+    """``ok``, ``missing`` (no CLI) or ``failing`` (it does not start)."""
+    detail: str | None
+    version: str | None
+    active: int
+    """Turns that run."""
+    max: int
+    """Processes that there may be."""
+    queued: int
+    """Turns that wait for a place."""
+    warm: int
+    """Processes that wait for a conversation."""
+    live: int
+    """Processes with a conversation, its turn running or not."""
+    parked: int
+    """Processes that wait for the result of a client's tool; none yet, since the CLI is given no tools."""
+
+
+@frozen
+class _Turn:
+    """
+    A turn and the session it belongs to.
+    """
+
+    session: Session
+    """As it stands before the turn."""
+    created: bool
+    new: tuple[Message, ...]
+    """The user's messages that the model has not seen."""
+
+
+@implementer(IChatBackend)
+@define(eq=False)
+class ClaudeBackend:
+    """
+    Serves chat requests with CLI processes.
+    """
+
+    name = "claude-code"
+
+    _pool: Pool
+    _launcher: Launcher
+    _sessions: ISessionStore
+    _clock: IReactorTime
+    _request_timeout: float
+    _max_processes: int
+    _locks: TurnLocks
+    _live: LiveProcesses = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._live = LiveProcesses(self._pool)
+
+    def start(self) -> None:
+        """
+        Begin to keep processes waiting.
+        """
+        self._pool.start()
+
+    def stop(self) -> Deferred[None]:
+        """
+        End every process and remove what they left; fires when that is done.
+        """
+        return self._pool.stop().addCallback(lambda _: self._launcher.clean_up())
+
+    def open(self, request: ChatRequest, sink: IEventSink) -> Deferred[None]:
+        """
+        See ``IChatBackend``.
+        """
+        served = ensureDeferred(self._serve(request, sink))
+        return served.addTimeout(self._request_timeout, self._clock, _timed_out)
+
+    def health(self) -> ClaudeHealth:
+        """
+        How it is now; no model is asked.
+        """
+        counts = self._pool.counts()
+        missing = self._launcher.locate() is None
+        return ClaudeHealth(
+            status="missing" if missing else "failing" if self._pool.failure is not None else "ok",
+            detail=self._pool.failure,
+            version=self._pool.version,
+            active=counts.working,
+            max=self._max_processes,
+            queued=counts.queued,
+            warm=counts.waiting,
+            live=counts.working + counts.resting,
+            parked=0,
+        )
+
+    # -- A turn ---------------------------------------------------------------
+
+    async def _serve(self, request: ChatRequest, sink: IEventSink) -> None:
+        turn = await self._claim(request)
+        try:
+            await self._run(turn, request, sink)
+        except BaseException:
+            if turn.created:
+                # Without its first turn it would answer as if nothing had been said.
+                self._sessions.delete(turn.session.session_id)
+            raise
+        finally:
+            self._locks.release(turn.session.session_id)
+
+    async def _claim(self, request: ChatRequest) -> _Turn:
+        """
+        Find or make the session, and make this turn the only one in it.
+        """
+        if request.session_id is not None:
+            return await self._claim_named(request, request.session_id)
+        history, new = _split(request)
+        digest = history_digest(request.tenant, request.backend_model, request.system, history)
+        recognised = self._live.session_of(digest) if history else None
+        if recognised is not None and recognised not in self._locks:
+            session = self._sessions.get(recognised, request.tenant)
+            if session is not None:
+                await self._locks.acquire(recognised)
+                return _Turn(session, created=False, new=new)
+        now = self._clock.seconds()
+        session = Session(
+            session_id=str(uuid4()),
+            tenant=request.tenant,
+            model=request.backend_model,
+            system=request.system,
+            messages=history,
+            created=now,
+            touched=now,
+        )
+        await self._locks.acquire(session.session_id)
+        # Its id is known to the client before its first turn ends.
+        self._sessions.put(session)
+        return _Turn(session, created=True, new=new)
+
+    async def _claim_named(self, request: ChatRequest, session_id: str) -> _Turn:
+        # Only what follows the last answer is new, so a client may send its whole history here too.
+        _, new = _split(request)
+        self._known(session_id, request.tenant)
+        await self._locks.acquire(session_id)
+        try:
+            # The turn before may have changed or ended it.
+            session = self._known(session_id, request.tenant)
+        except SessionNotFound:
+            self._locks.release(session_id)
+            raise
+        system = request.system or session.system
+        return _Turn(evolve(session, model=request.backend_model, system=system), created=False, new=new)
+
+    def _known(self, session_id: str, tenant: str) -> Session:
+        session = self._sessions.get(session_id, tenant)
+        if session is None:
+            raise SessionNotFound(f"There is no session {session_id}, or it has expired.")
+        return session
+
+    async def _run(self, turn: _Turn, request: ChatRequest, sink: IEventSink) -> None:
+        session = turn.session
+        texts = turn.new
+        process = self._live.wake(session)
+        if process is None:
+            # What the model never answered is sent again, with what is new.
+            seen, texts = split_history((*session.messages, *turn.new))
+            process = await self._begin(session, seen)
+        try:
+            sink.started(TurnHead(session.session_id, turn.created, request.ignored))
+            sink.flow_from(process)
+            process.configure(session.model, turn_settings(request.settings))
+            outcome = await process.run_turn(tuple(message.text for message in texts), sink.event)
+        except BaseException:
+            # What the process has seen is no longer what the session holds.
+            self._pool.discard(process)
+            raise
+        finally:
+            sink.flow_ended()
+        messages = _worded((*session.messages, *turn.new, Message(Role.ASSISTANT, outcome.text)))
+        after = evolve(session, messages=messages, touched=self._clock.seconds())
+        self._sessions.put(after)
+        if outcome.clean:
+            self._live.rest(after, process)
+        else:
+            self._pool.discard(process)
+
+    async def _begin(self, session: Session, seen: tuple[Message, ...]) -> ClaudeProcess:
+        """
+        Give the session a process that has seen its history.
+        """
+        process = await self._pool.take(Kind(session.model) if seen else FRESH)
+        launch = process.launch
+        if seen:
+            content = transcript(
+                seen,
+                session_id=launch.session_id,
+                working_directory=launch.working_directory,
+                model=session.model,
+            )
+            try:
+                write_transcript(launch.transcript_path, content)
+            except OSError as error:
+                self._pool.discard(process)
+                raise BackendUnavailable(f"The history cannot be handed to Claude Code: {error.strerror}.") from error
+        process.initialize(session.system)
+        return process
+
+
+def _split(request: ChatRequest) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
+    """
+    Return the history and what is new.
+
+    :raises InvalidValue: nothing is new.
+    """
+    history, new = split_history(_worded(request.messages))
+    if not new:
+        raise InvalidValue("The last message has no text.", param="messages")
+    return history, new
+
+
+def _worded(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """
+    Leave out messages without text, which the API refuses; an answer may well have none.
+    """
+    return tuple(message for message in messages if message.text)
+
+
+def _timed_out(result: object, timeout: float) -> None:
+    raise UpstreamTimeout(f"The turn took longer than {timeout:g} s and was stopped.")

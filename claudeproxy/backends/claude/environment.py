@@ -1,0 +1,211 @@
+"""
+Where the CLI is, and all that one CLI process is started with: arguments, environment, directories.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from uuid import uuid4
+
+from attrs import define, field, frozen
+
+from claudeproxy.config import ClaudeConfig
+
+__all__ = ["FRESH", "Kind", "Launch", "Launcher", "locate_cli"]
+
+
+@frozen
+class Kind:
+    """
+    What a waiting process can become.
+
+    A fresh one can begin any conversation, with any model. One that resumes has its model from the start: changing it
+    later writes a ``/model`` command and its output into the conversation, which the model would then see.
+    """
+
+    resumes: str | None = None
+    """The model of the conversation that it will resume; None for a fresh process."""
+
+
+FRESH = Kind()
+
+
+@frozen
+class Launch:
+    """
+    One process to be.
+    """
+
+    kind: Kind
+    model: str
+    session_id: str
+    """The id under which the CLI knows the conversation; it never leaves the daemon."""
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    config_directory: Path
+    working_directory: Path
+    scratch: Path
+    """The directory to remove when the process has ended."""
+
+    @property
+    def transcript_path(self) -> Path:
+        """Where a process that resumes looks for its history."""
+        # The CLI names the folder after the working directory, with a dash for whatever is not alphanumeric (seen).
+        slug = re.sub(r"[^A-Za-z0-9]", "-", str(self.working_directory))
+        return self.config_directory / "projects" / slug / f"{self.session_id}.jsonl"
+
+    def clean_up(self) -> None:
+        """Remove the scratch directory; a few small files, so it is done on the spot."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+
+def locate_cli(path: str, search_path: str | None) -> str | None:
+    """
+    Return the CLI's absolute path, or None when there is none.
+
+    :param path: a file, or a name to look for on ``search_path`` and then in the wheel ``claude-agent-sdk``.
+    """
+    if os.sep in path:
+        candidate = os.path.abspath(os.path.expanduser(path))
+        return candidate if _executable(candidate) else None
+    found = shutil.which(path, path=search_path)
+    if found is not None:
+        return os.path.abspath(found)
+    if path != "claude":
+        return None
+    wheel = find_spec("claude_agent_sdk")  # does not import it
+    for directory in (wheel.submodule_search_locations or ()) if wheel is not None else ():
+        bundled = os.path.join(directory, "_bundled", "claude")
+        if _executable(bundled):
+            return bundled
+    return None
+
+
+def _executable(path: str) -> bool:
+    return os.path.isfile(path) and os.access(path, os.X_OK)
+
+
+def _group_prefix(search_path: str | None) -> tuple[str, ...]:
+    """
+    The command that puts a process into a group of its own and has the kernel kill it when the daemon dies.
+
+    Closing its stdin is not enough for that: a CLI in the middle of a turn waits for the model first (seen: 20 s).
+    """
+    setsid = shutil.which("setsid", path=search_path)
+    setpriv = shutil.which("setpriv", path=search_path) if sys.platform == "linux" else None
+    if setsid is None:
+        return (sys.executable, "-I", "-S", "-c", "import os, sys; os.setsid(); os.execv(sys.argv[1], sys.argv[1:])")
+    return (setsid,) if setpriv is None else (setsid, setpriv, "--pdeathsig", "KILL")
+
+
+@define
+class Launcher:
+    """
+    Makes :class:`Launch` values for one configuration.
+    """
+
+    _config: ClaudeConfig
+    _environ: Mapping[str, str]
+    _default_model: str
+    """What a fresh process is started with; it can still take any other."""
+    _root: Path | None = field(init=False, default=None)
+
+    def locate(self) -> str | None:
+        """
+        The CLI's path now; it may be installed while the daemon runs.
+        """
+        return locate_cli(self._config.path, self._environ.get("PATH"))
+
+    def prepare(self, cli: str, kind: Kind) -> Launch:
+        """
+        Make the directories of one process and say how to start it.
+
+        :raises OSError: the directories cannot be made.
+        """
+        session_id = str(uuid4())
+        model = kind.resumes or self._default_model
+        scratch = Path(tempfile.mkdtemp(dir=self._scratch_root()))
+        # With a subscription the CLI tells the model its working directory: it gets a name that tells nothing.
+        working, config = scratch / "w", scratch / "c"
+        working.mkdir()
+        config.mkdir()
+        if self._config.login:
+            config = self._own_config_directory()
+        return Launch(
+            kind=kind,
+            model=model,
+            session_id=session_id,
+            arguments=(*_group_prefix(self._environ.get("PATH")), cli, *self._arguments(kind, model, session_id)),
+            environment=self._child_environment(scratch, config),
+            config_directory=config,
+            working_directory=working,
+            scratch=scratch,
+        )
+
+    def clean_up(self) -> None:
+        """
+        Remove what all the processes left.
+        """
+        if self._root is not None:
+            shutil.rmtree(self._root, ignore_errors=True)
+            self._root = None
+
+    def _scratch_root(self) -> Path:
+        if self._root is None:
+            self._root = Path(tempfile.mkdtemp(prefix="cp-"))
+        return self._root
+
+    def _own_config_directory(self) -> Path:
+        configured = self._environ.get("CLAUDE_CONFIG_DIR")
+        return Path(configured) if configured else Path(self._environ.get("HOME", "/")) / ".claude"
+
+    def _arguments(self, kind: Kind, model: str, session_id: str) -> tuple[str, ...]:
+        return (
+            "-p",
+            *("--input-format", "stream-json", "--output-format", "stream-json"),
+            *("--verbose", "--include-partial-messages"),
+            *("--model", model),
+            *("--tools", "", "--strict-mcp-config", "--setting-sources=", "--no-session-persistence"),
+            # Bare is the request without anything of the host; it knows API keys only.
+            *(("--bare",) if self._config.api_key or self._config.auth_token else ()),
+            *((f"--session-id={session_id}",) if kind.resumes is None else ()),
+            *(("--await-initialize", f"--resume={session_id}") if kind.resumes is not None else ()),
+        )
+
+    def _child_environment(self, scratch: Path, config: Path) -> dict[str, str]:
+        """
+        All that the CLI sees of the daemon's environment (mission X3).
+        """
+        ours = self._environ
+        child = {
+            "PATH": ours.get("PATH", os.defpath),
+            "HOME": ours.get("HOME", "/") if self._config.login else str(scratch),
+            "LANG": ours.get("LANG", "C.UTF-8"),
+            "TERM": "dumb",
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "DISABLE_AUTOUPDATER": "1",
+            # The client learns of a failure at once and decides; else the CLI repeats silently, for minutes.
+            "CLAUDE_CODE_MAX_RETRIES": "0",
+        }
+        if not self._config.login:
+            child["CLAUDE_CONFIG_DIR"] = str(config)
+        elif "CLAUDE_CONFIG_DIR" in ours:
+            child["CLAUDE_CONFIG_DIR"] = ours["CLAUDE_CONFIG_DIR"]
+        for name, secret in (
+            ("ANTHROPIC_API_KEY", self._config.api_key),
+            ("ANTHROPIC_AUTH_TOKEN", self._config.auth_token),
+            ("CLAUDE_CODE_OAUTH_TOKEN", self._config.oauth_token),
+        ):
+            if secret is not None:
+                child[name] = secret.value
+        if self._config.base_url is not None:
+            child["ANTHROPIC_BASE_URL"] = self._config.base_url
+        child.update((name, ours[name]) for name in self._config.env_passthrough if name in ours)
+        return child

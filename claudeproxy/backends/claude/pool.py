@@ -1,0 +1,340 @@
+"""
+All CLI processes of the daemon: waiting, working, resting, ending; never more than the limit.
+
+A process *waits*, booted and never used, until a conversation takes it. Then it *works* while a turn runs and *rests*
+between turns, and it never serves another conversation. Its place is free when it has *ended*, pipes and all.
+
+The invariant, after every change: waiting + working + resting + ending <= max_processes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorProcess, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from claudeproxy.backends.claude.demand import Demand
+from claudeproxy.backends.claude.environment import FRESH, Kind, Launcher
+from claudeproxy.backends.claude.process import Caps, ClaudeProcess
+from claudeproxy.config import ClaudeConfig
+from claudeproxy.errors import BackendUnavailable, CapacityExceeded, ClaudeProxyError, ServerShuttingDown
+
+__all__ = ["Pool", "PoolCounts"]
+
+_REFILL_DELAY = 0.2
+"""Seconds after which a taken process is replaced: a start costs 0.4 s of CPU, which the turn just begun needs more."""
+_FIRST_RETRY = 0.5
+_LONGEST_RETRY = 60.0
+
+
+@frozen
+class PoolCounts:
+    """
+    Where the processes are.
+    """
+
+    waiting: int
+    working: int
+    resting: int
+    ending: int
+    queued: int
+    """Conversations that wait for a place."""
+
+
+@frozen(eq=False)
+class _Waiter:
+    kind: Kind
+    granted: Deferred[ClaudeProcess]
+
+
+@define(eq=False)
+class Pool:
+    """
+    Hands out processes, and keeps a few waiting.
+    """
+
+    _log = Logger()
+
+    _config: ClaudeConfig
+    _launcher: Launcher
+    _spawner: IReactorProcess
+    _clock: IReactorTime
+    _demand: Demand
+    version: str | None = field(init=False, default=None)
+    """The CLI's version, once a process has said it."""
+    failure: str | None = field(init=False, default=None)
+    """Why the last process did not start; None while they do."""
+    _waiting: list[ClaudeProcess] = field(init=False, factory=list)
+    _working: set[ClaudeProcess] = field(init=False, factory=set)
+    _resting: dict[ClaudeProcess, Callable[[], None]] = field(init=False, factory=dict)
+    """In the order in which they came to rest, with what to call when one goes."""
+    _ending: set[ClaudeProcess] = field(init=False, factory=set)
+    _timers: dict[ClaudeProcess, IDelayedCall] = field(init=False, factory=dict)
+    _queue: deque[_Waiter] = field(init=False, factory=deque)
+    _refill: IDelayedCall | None = field(init=False, default=None)
+    _failures: int = field(init=False, default=0)
+    _stopping: bool = field(init=False, default=False)
+    _empty: list[Deferred[None]] = field(init=False, factory=list)
+
+    # -- Conversations ask ----------------------------------------------------
+
+    def take(self, kind: Kind) -> Deferred[ClaudeProcess]:
+        """
+        Return a never-used process, which counts as working from then on.
+
+        It may have to wait for a place; then the process that rested longest goes. Fails with CapacityExceeded,
+        BackendUnavailable or ServerShuttingDown. Cancelling it leaves the queue.
+        """
+        self._demand.note(kind)
+        granted: Deferred[ClaudeProcess] = Deferred(lambda _: self._queue.remove(waiter))
+        waiter = _Waiter(kind, granted)
+        self._queue.append(waiter)
+        self._serve()
+        if not granted.called:
+            granted.addTimeout(self._config.queue_timeout, self._clock, self._full)
+        return granted
+
+    def rest(self, process: ClaudeProcess, gone: Callable[[], None]) -> None:
+        """
+        The turn is over; the process stays for the conversation's next one, as long as its place is not needed.
+
+        :param gone: called when it goes before anyone wakes it; at once, when it cannot stay.
+        """
+        self._working.discard(process)
+        self._started_well()
+        if self._stopping or not process.usable:
+            self.discard(process)
+            gone()
+            return
+        self._resting[process] = gone
+        self._after(process, self._config.idle_process_ttl)
+        self._serve()
+
+    def wake(self, process: ClaudeProcess) -> bool:
+        """
+        Take a resting process for another turn; False when it is gone or going.
+        """
+        if process not in self._resting or not process.usable:
+            return False
+        del self._resting[process]
+        self._forget(process)
+        self._working.add(process)
+        return True
+
+    def discard(self, process: ClaudeProcess) -> None:
+        """
+        End a process. More calls change nothing.
+        """
+        if process.over or process in self._ending:
+            return
+        self._forget(process)
+        self._ending.add(process)
+        process.end()
+
+    # -- Operation ------------------------------------------------------------
+
+    def start(self) -> None:
+        """
+        Begin to keep processes waiting.
+        """
+        self._top_up()
+
+    def stop(self) -> Deferred[None]:
+        """
+        End every process; fires when nothing is left of any.
+        """
+        self._stopping = True
+        if self._refill is not None and self._refill.active():
+            self._refill.cancel()
+        while self._queue:
+            self._queue.popleft().granted.errback(ServerShuttingDown("The server is shutting down."))
+        for process in [*self._waiting, *self._working, *self._resting]:
+            self.discard(process)
+        done: Deferred[None] = Deferred()
+        self._empty.append(done)
+        self._tell_empty()
+        return done
+
+    def counts(self) -> PoolCounts:
+        """
+        Where the processes are now.
+        """
+        return PoolCounts(
+            waiting=len(self._waiting),
+            working=len(self._working),
+            resting=len(self._resting),
+            ending=len(self._ending),
+            queued=len(self._queue),
+        )
+
+    # -- Internals ------------------------------------------------------------
+
+    @property
+    def _total(self) -> int:
+        return len(self._waiting) + len(self._working) + len(self._resting) + len(self._ending)
+
+    def _serve(self) -> None:
+        """
+        Grant what can be granted, in order, and make room for the rest.
+        """
+        while self._queue:
+            waiter = self._queue[0]
+            try:
+                process = self._process_for(waiter.kind)
+            except ClaudeProxyError as error:
+                self._queue.popleft()
+                waiter.granted.errback(Failure(error))
+                continue
+            if process is None:
+                self._make_room()
+                break
+            self._queue.popleft()
+            self._forget(process)
+            self._working.add(process)
+            waiter.granted.callback(process)
+        self._refill_soon()
+
+    def _process_for(self, kind: Kind) -> ClaudeProcess | None:
+        if self._stopping:
+            raise ServerShuttingDown("The server is shutting down.")
+        # The one that has waited longest has surely booted.
+        for process in self._waiting:
+            if process.launch.kind == kind and process.usable:
+                return process
+        return self._spawn(kind) if self._total < self._config.max_processes else None
+
+    def _make_room(self) -> None:
+        """
+        End as many processes as conversations wait, those first that are missed least.
+        """
+        missing = len(self._queue) - len(self._ending)
+        for process in [*self._waiting, *self._resting][: max(0, missing)]:
+            self.discard(process)
+
+    def _full(self, result: object, timeout: float) -> ClaudeProcess:
+        limit = self._config.max_processes
+        raise CapacityExceeded(
+            f"All {limit} Claude Code processes are busy and none came free within {timeout:g} s.", retry_after=timeout
+        )
+
+    def _spawn(self, kind: Kind) -> ClaudeProcess:
+        """
+        Start a process; the caller gives it its place.
+
+        :raises BackendUnavailable: it cannot be started.
+        """
+        cli = self._launcher.locate()
+        if cli is None:
+            raise self._cannot_start(f"Claude Code ({self._config.path}) was not found")
+        try:
+            launch = self._launcher.prepare(cli, kind)
+        except OSError as error:
+            raise self._cannot_start(f"no working directory for Claude Code: {error.strerror}") from error
+        caps = Caps(self._config.max_output_bytes, self._config.max_line_bytes, self._config.max_stderr_bytes)
+        process = ClaudeProcess(launch, caps, self._clock, self._ended)
+        try:
+            self._spawner.spawnProcess(
+                process,
+                launch.arguments[0],
+                launch.arguments,
+                env=dict(launch.environment),
+                path=str(launch.working_directory),
+            )
+        except OSError as error:
+            launch.clean_up()
+            raise self._cannot_start(f"Claude Code cannot be started: {error.strerror}") from error
+        if kind is FRESH:
+            process.boot(lambda: self._booted(process))
+        return process
+
+    def _cannot_start(self, reason: str) -> BackendUnavailable:
+        self.failure = reason
+        return BackendUnavailable(f"Claude Code is not available: {reason}.", retry_after=5)
+
+    def _booted(self, process: ClaudeProcess) -> None:
+        self.version = process.version or self.version
+        self._started_well()
+
+    def _started_well(self) -> None:
+        self._failures = 0
+        self.failure = None
+
+    def _ended(self, process: ClaudeProcess) -> None:
+        died_waiting = process in self._waiting
+        self._forget(process)
+        self._ending.discard(process)
+        if died_waiting:
+            self._failures += 1
+            self.failure = f"Claude Code ended while it waited: {process.exit_status}"
+            self._log.warn(
+                "{failure} (attempt {failures}). {stderr}",
+                failure=self.failure,
+                failures=self._failures,
+                stderr=process.stderr_tail(),
+            )
+        self._tell_empty()
+        if not self._stopping:
+            self._serve()
+
+    def _forget(self, process: ClaudeProcess) -> None:
+        """
+        Take a process from wherever it stands, its timer with it.
+        """
+        if process in self._waiting:
+            self._waiting.remove(process)
+        self._working.discard(process)
+        gone = self._resting.pop(process, None)
+        if gone is not None:
+            gone()
+        timer = self._timers.pop(process, None)
+        if timer is not None and timer.active():
+            timer.cancel()
+
+    def _after(self, process: ClaudeProcess, seconds: float) -> None:
+        self._timers[process] = self._clock.callLater(seconds, self.discard, process)
+
+    def _tell_empty(self) -> None:
+        if self._total == 0:
+            waiters, self._empty = self._empty, []
+            for done in waiters:
+                done.callback(None)
+
+    # -- Keeping processes waiting --------------------------------------------
+
+    def _refill_soon(self) -> None:
+        if self._stopping or (self._refill is not None and self._refill.active()):
+            return
+        delay = _REFILL_DELAY
+        if self._failures:
+            delay = min(_LONGEST_RETRY, _FIRST_RETRY * 2 ** (self._failures - 1))
+        self._refill = self._clock.callLater(delay, self._top_up)
+
+    def _top_up(self) -> None:
+        """
+        Start what is missing, and end what has become the wrong kind; never while a conversation waits for a place.
+        """
+        if self._stopping or self._queue:
+            return
+        there = Counter(process.launch.kind for process in self._waiting)
+        wanted = self._demand.mix()
+        for process in list(self._waiting):
+            surplus = there[process.launch.kind] > wanted[process.launch.kind]
+            if surplus and len(self._waiting) >= self._config.warm_processes:
+                self.discard(process)
+                return
+        for kind in (wanted - there).elements():
+            if len(self._waiting) >= self._config.warm_processes or self._total >= self._config.max_processes:
+                return
+            try:
+                process = self._spawn(kind)
+            except BackendUnavailable:
+                self._failures += 1
+                self._refill_soon()
+                return
+            self._waiting.append(process)
+            self._after(process, self._config.max_process_age)

@@ -1,0 +1,376 @@
+"""
+One CLI process, from its start to the end of its last pipe.
+
+Flow control: while a turn runs, the process is the push producer of the turn's sink. A slow client pauses it; a paused
+process is not read, its pipe fills, and the CLI waits in ``write``. Three things end a pause: the client reads again, the
+turn ends, or the process is to end. The last two matter: a paused child that dies never reports its end.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Protocol, cast
+from uuid import uuid4
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IPushProducer, IReactorTime
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from claudeproxy.backends.claude.environment import Launch
+from claudeproxy.backends.claude.reaper import Reaper
+from claudeproxy.backends.claude.settings import NEUTRAL
+from claudeproxy.backends.claude.stdin import StdinFeeder
+from claudeproxy.backends.claude.turn import Outcome, Turn
+from claudeproxy.core.events import StreamEvent
+from claudeproxy.errors import BackendError, BackendUnavailable, ClaudeProxyError, OutputLimitExceeded
+from claudeproxy.ops.redaction import redact
+from claudeproxy.wire import claude_cli
+from claudeproxy.wire.claude_cli import ControlRequest, ControlResponse, Initialized, Line, TurnResult
+from claudeproxy.wire.framing import LineFramer, LineTooLong
+
+__all__ = ["Caps", "ClaudeProcess"]
+
+_STDERR_LOGGED = 2000
+
+
+class _Transport(Protocol):
+    """
+    What Twisted's process transports offer, of which ``IProcessTransport`` declares only a part.
+    """
+
+    pid: int
+
+    def write(self, data: bytes) -> None: ...
+    def closeStdin(self) -> None: ...
+    def loseConnection(self) -> None: ...
+    def signalProcess(self, signalID: int) -> None: ...
+    def pauseProducing(self) -> None: ...
+    def resumeProducing(self) -> None: ...
+    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None: ...
+    def unregisterProducer(self) -> None: ...
+
+
+@frozen
+class Caps:
+    """
+    How much a process may say, in bytes.
+    """
+
+    output: int
+    """The answer of one turn."""
+    line: int
+    """One line of stdout."""
+    stderr: int
+    """The end of stderr that is kept."""
+
+
+@implementer(IPushProducer)
+@define(eq=False, slots=False)
+class ClaudeProcess(ProcessProtocol):
+    """
+    The ``ProcessProtocol`` of one CLI.
+
+    :ivar launch: what it was started with.
+    :ivar booted: it has answered a first request; one that resumes never says so before it is used.
+    :ivar version: the CLI's version, once it has said it.
+    """
+
+    _log = Logger()
+
+    launch: Launch
+    _caps: Caps
+    _clock: IReactorTime
+    on_ended: Callable[[ClaudeProcess], None]
+    """Called once, when nothing of it is left."""
+    booted: bool = field(init=False, default=False)
+    version: str | None = field(init=False, default=None)
+    cost_usd: float = field(init=False, default=0.0)
+    exit_status: str | None = field(init=False, default=None)
+    _ending: bool = field(init=False, default=False)
+    _exited: bool = field(init=False, default=False)
+    _ended: bool = field(init=False, default=False)
+    _deaf: bool = field(init=False, default=False)
+    _paused: bool = field(init=False, default=False)
+    _settings: Mapping[str, object] = field(init=False, default=NEUTRAL)
+    _model: str = field(init=False)
+    _turn: Turn | None = field(init=False, default=None)
+    _requests: dict[str, Callable[[ControlResponse], None]] = field(init=False, factory=dict)
+    _request_count: int = field(init=False, default=0)
+    _stderr: bytearray = field(init=False, factory=bytearray)
+    _transport: _Transport = field(init=False)
+    _pid: int = field(init=False)
+    _stdin: StdinFeeder = field(init=False)
+    _framer: LineFramer = field(init=False)
+    _reaper: Reaper = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._model = self.launch.model
+        self._framer = LineFramer(self._caps.line)
+        self._reaper = Reaper(self, self._clock)
+
+    # -- State ----------------------------------------------------------------
+
+    @property
+    def usable(self) -> bool:
+        """It lives and nobody has begun to end it."""
+        return not (self._ending or self._exited or self._ended)
+
+    @property
+    def over(self) -> bool:
+        """Nothing is left of it."""
+        return self._ended
+
+    @property
+    def running(self) -> bool:
+        """A turn is under way."""
+        return self._turn is not None
+
+    def stderr_tail(self) -> str:
+        """The end of what it wrote to stderr, redacted."""
+        return redact(self._stderr[-_STDERR_LOGGED:].decode(errors="replace")).strip()
+
+    # -- What the conversation asks for ---------------------------------------
+
+    def boot(self, booted: Callable[[], None]) -> None:
+        """
+        Ask for the version, whose answer shows that the CLI is up; it needs no ``initialize`` before it (seen).
+        """
+
+        def answered(response: ControlResponse) -> None:
+            self.version = claude_cli.binary_version(response) or self.version
+            booted()
+
+        self._request(lambda request_id: claude_cli.simple_request(request_id, "get_binary_version"), answered)
+
+    def initialize(self, system: str) -> None:
+        """
+        Begin the conversation with its system prompt. A refusal fails the turn that follows.
+        """
+        self._request(lambda request_id: claude_cli.initialize(request_id, system), self._must_succeed)
+
+    def configure(self, model: str, settings: Mapping[str, object]) -> None:
+        """
+        Set what the turn that follows is to use, if it is not set so already; a refusal fails that turn.
+
+        The model of a process that has seen messages must not change: the CLI would write the change into them.
+        """
+        changes: dict[str, object] = {} if settings == self._settings else dict(settings)
+        if model != self._model:
+            changes["model"] = model
+        if not changes:
+            # Each request costs the CLI some 10 ms before it turns to the message.
+            return
+        self._settings, self._model = settings, model
+        self._request(lambda request_id: claude_cli.apply_settings(request_id, changes), self._must_succeed)
+
+    def run_turn(self, texts: tuple[str, ...], emit: Callable[[StreamEvent], None]) -> Deferred[Outcome]:
+        """
+        Send a user's message, one block for each of ``texts``, and hand the answer's events to ``emit``.
+
+        The Deferred fails with a :class:`ClaudeProxyError`; the process must not be used again then. Cancelling it
+        ends the process.
+        """
+        if self._ended:
+            return fail(_ended_early(self.booted, self.exit_status))
+
+        def cancelled(done: Deferred[Outcome]) -> None:
+            turn.abandon()
+            self.end()
+
+        done: Deferred[Outcome] = Deferred(cancelled)
+        turn = Turn(emit, self.launch.session_id, self._caps.output, self.cost_usd, done)
+        self._turn = turn
+        self._stdin.write(claude_cli.user_line(texts, str(uuid4())))
+        return done
+
+    def end(self) -> None:
+        """
+        End the process: ``on_ended`` is called when it has ended. More calls change nothing.
+
+        A running turn is interrupted first, so that the model stops at once, and is not heard any more.
+        """
+        if self._ending or self._ended:
+            return
+        self._ending = True
+        if self._turn is not None:
+            self._turn.mute()
+            self._request(claude_cli.interrupt, lambda response: None)
+        # A paused child that dies never reports its end.
+        self.resumeProducing()
+        self._reaper.start()
+
+    def kill(self) -> None:
+        """
+        End it without grace.
+        """
+        self.end()
+        if not self._ended:
+            self._reaper.hurry()
+
+    # -- IPushProducer --------------------------------------------------------
+
+    def pauseProducing(self) -> None:
+        """See ``IPushProducer``. Called again and again while the reader is slow."""
+        if self.running and self.usable:
+            self._paused = True
+            self._transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """See ``IPushProducer``."""
+        self._paused = False
+        if not self._ended:
+            self._transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """See ``IPushProducer``: the client left."""
+        if self.running:
+            self.end()
+
+    # -- ProcessProtocol ------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        """See ``ProcessProtocol``."""
+        assert self.transport is not None
+        self._transport = cast(_Transport, self.transport)
+        self._pid = self._transport.pid
+        self._stdin = StdinFeeder(self._transport)
+        self._stdin.start()
+
+    def outReceived(self, data: bytes) -> None:
+        """See ``ProcessProtocol``. Nothing may escape from here: it would close the pipe."""
+        if self._deaf:
+            return
+        try:
+            for line in self._framer.feed(data):
+                self._line_received(line)
+        except LineTooLong:
+            self._fault(OutputLimitExceeded(f"Claude Code wrote a line longer than {self._caps.line} bytes."))
+        except Exception:
+            self._log.failure("Cannot handle the output of Claude Code")
+            self._fault(BackendError("Claude Code's output could not be understood."))
+
+    def errReceived(self, data: bytes) -> None:
+        """See ``ProcessProtocol``. Always drained, so that the child never waits; the end of it is kept."""
+        self._stderr += data
+        surplus = len(self._stderr) - self._caps.stderr
+        if surplus > 0:
+            del self._stderr[:surplus]
+
+    def processExited(self, reason: Failure) -> None:
+        """See ``ProcessProtocol``: the CLI is gone, its pipes may not be."""
+        self._exited = True
+        self.exit_status = _describe(reason)
+        # A child that it left behind may hold its stdout open for ever.
+        self._reaper.start()
+
+    def processEnded(self, reason: Failure) -> None:
+        """See ``ProcessProtocol``: nothing is left; only now is its place free."""
+        self._ended = self._exited = True
+        self._reaper.finished()
+        self._stdin.close()
+        turn, self._turn = self._turn, None
+        self.launch.clean_up()
+        self.on_ended(self)
+        if turn is not None and not turn.over:
+            self._log.warn(
+                "Claude Code ended within a turn ({status}). {stderr}",
+                status=self.exit_status,
+                stderr=self.stderr_tail(),
+            )
+            turn.fail(_ended_early(self.booted, self.exit_status))
+
+    # -- IMortal --------------------------------------------------------------
+
+    def close_stdin(self) -> None:
+        """See ``IMortal``."""
+        self._stdin.close()
+        self._transport.closeStdin()
+
+    def signal_group(self, number: int) -> None:
+        """See ``IMortal``."""
+        try:
+            # The number stays taken while any member of the group lives.
+            os.killpg(self._pid, number)
+        except ProcessLookupError:
+            # Between the start and setsid there is no such group yet.
+            if not self._exited:
+                self._transport.signalProcess(number)
+        except PermissionError:
+            # What macOS says of a group of zombies.
+            return
+
+    def let_go(self) -> None:
+        """See ``IMortal``."""
+        self._log.warn("Something holds the pipes of Claude Code open after its end; letting go of them")
+        self._transport.loseConnection()
+
+    # -- Internals ------------------------------------------------------------
+
+    def _line_received(self, raw: bytes) -> None:
+        try:
+            line = claude_cli.decode_line(raw)
+        except claude_cli.NotALine:
+            self._log.debug("Claude Code wrote {size} bytes that are not its protocol", size=len(raw))
+            return
+        self.booted = True
+        match line:
+            case None:
+                return
+            case ControlResponse(request_id=request_id):
+                answered = self._requests.pop(request_id, None)
+                if answered is not None:
+                    answered(line)
+            case ControlRequest(request_id=request_id, subtype=subtype):
+                self._stdin.write(claude_cli.refuse_request(request_id, f"claudeproxy does not serve {subtype}"))
+            case TurnResult():
+                self._turn_ended(line)
+            case _:
+                self._pass_on(line)
+
+    def _pass_on(self, line: Line) -> None:
+        if isinstance(line, Initialized):
+            self.version = line.version or self.version
+        if self._turn is not None:
+            self._turn.line(line)
+
+    def _turn_ended(self, result: TurnResult) -> None:
+        turn, self._turn = self._turn, None
+        self.cost_usd = result.total_cost_usd
+        if self._paused:
+            self.resumeProducing()
+        if turn is not None:
+            turn.line(result)
+
+    def _fault(self, error: ClaudeProxyError) -> None:
+        """
+        Give up on the process: what it says from now on cannot be trusted.
+        """
+        self._deaf = True
+        if self._turn is not None:
+            self._turn.fail(error)
+        self.end()
+
+    def _request(self, line: Callable[[str], bytes], answered: Callable[[ControlResponse], None]) -> None:
+        self._request_count += 1
+        request_id = f"r{self._request_count}"
+        self._requests[request_id] = answered
+        self._stdin.write(line(request_id))
+
+    def _must_succeed(self, response: ControlResponse) -> None:
+        if response.error is not None and self._turn is not None:
+            self._turn.fail(BackendError(f"Claude Code refused a setting: {redact(response.error)}"))
+
+
+def _describe(reason: Failure) -> str:
+    return str(reason.value).rstrip(".")
+
+
+def _ended_early(booted: bool, status: str | None) -> ClaudeProxyError:
+    if booted:
+        return BackendError(f"Claude Code ended before its answer was complete: {status}.")
+    return BackendUnavailable(f"Claude Code does not start: {status}.", retry_after=5)

@@ -1,0 +1,82 @@
+"""
+A conversation as the CLI's transcript, so that a process can resume what it never saw.
+
+The format is that of Claude Code 2.1.329: one JSON line a message, each naming the one before it. Resumed so, the model
+is sent exactly these messages, in these roles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from claudeproxy.core.chat import Message, Role
+
+__all__ = ["transcript", "write_transcript"]
+
+_VERSION = "2.1.329"
+
+_encode = msgspec.json.Encoder().encode
+
+
+def transcript(messages: Sequence[Message], *, session_id: str, working_directory: Path, model: str) -> bytes:
+    """
+    Return the transcript of a conversation that ends with an answer.
+
+    It must not end with a user's message: the CLI would add an answer of its own to it ("No response requested.").
+    """
+    parent: str | None = None
+    lines = []
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    # Neighbours of one role are blocks of one message; as messages of their own the CLI joins them with a line break.
+    for role, group in groupby(messages, key=lambda message: message.role):
+        uuid = str(uuid4())
+        line = {
+            "parentUuid": parent,
+            "isSidechain": False,
+            "userType": "external",
+            "cwd": str(working_directory),
+            "sessionId": session_id,
+            "version": _VERSION,
+            "gitBranch": "",
+            "type": role.value,
+            "uuid": uuid,
+            "timestamp": now,
+            "message": _message(role, (message.text for message in group), model),
+        }
+        lines.append(_encode(line) + b"\n")
+        parent = uuid
+    return b"".join(lines)
+
+
+def _message(role: Role, texts: Iterable[str], model: str) -> dict[str, Any]:
+    # The API refuses empty text blocks.
+    blocks = [{"type": "text", "text": text} for text in texts if text]
+    if role is Role.USER:
+        return {"role": "user", "content": blocks}
+    return {
+        "id": f"msg_{uuid4().hex[:24]}",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": blocks,
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    }
+
+
+def write_transcript(path: Path, content: bytes) -> None:
+    """
+    Write a transcript where the CLI looks for it.
+
+    :raises OSError: it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)

@@ -1,0 +1,3 @@
+"""
+What cuts across requests: logs, redaction, draining.
+"""

@@ -1,0 +1,3 @@
+"""
+Doubles that ship with the package: stub upstreams and in-memory wiring.
+"""

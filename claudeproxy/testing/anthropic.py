@@ -1,0 +1,209 @@
+"""
+A stub of Anthropic's Messages API, for the real Claude Code CLI and for everything else that speaks it.
+
+It answers with canned words, does what :mod:`claudeproxy.testing.directives` in the last user text ask for, and records
+every request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from claudeproxy.testing.canned import canned_answer, count_tokens, cut
+from claudeproxy.testing.directives import Directive
+from claudeproxy.testing.pacing import Headers, silent, streamed, whole
+from claudeproxy.testing.playing import RawAnswer, json_bytes
+from claudeproxy.testing.stub import RecordedRequest, Stub
+
+__all__ = ["StubAnthropic"]
+
+_ERROR_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+
+_REMINDER = "<system-reminder>"
+"""How a text begins that the CLI, not the user, put into a user message."""
+
+
+class StubAnthropic(Stub):
+    """
+    Serves ``POST /v1/messages``, streaming and not, and ``/v1/messages/count_tokens``; any GET or HEAD gets a 200.
+
+    :param every: seconds between deltas when no directive says.
+    """
+
+    def __init__(self, every: float = 0.0) -> None:
+        super().__init__()
+        self._every = every
+
+    def answer(self, request: RecordedRequest) -> RawAnswer:
+        """
+        Answer as the API would.
+        """
+        serial = len(self.requests)
+        headers = ((b"request-id", b"req_stub_%08d" % serial),)
+        if request.method in ("GET", "HEAD"):
+            return RawAnswer.json({"data": [], "has_more": False}, headers=headers)
+        if not isinstance(request.body, dict) or not isinstance(request.body.get("messages"), list):
+            return _error(400, "messages: Field required", headers)
+        if request.path.endswith("/count_tokens"):
+            return RawAnswer.json({"input_tokens": sum(_input_tokens(request.body))}, headers=headers)
+        if not request.path.endswith("/messages"):
+            return _error(404, "Not found", headers)
+        return self._message(request, serial, headers)
+
+    def _message(self, request: RecordedRequest, serial: int, headers: Headers) -> RawAnswer:
+        texts = _user_texts(request.body["messages"])
+        directive = Directive.parse(texts[-1] if texts else "")
+        if directive.mute:
+            return silent()
+        if directive.status is not None:
+            retry = directive.retry_after
+            more = ((b"retry-after", retry.encode()),) if retry else ()
+            return _error(directive.status, directive.message or "as directed", (*headers, *more), directive.delay)
+        words = list(cut(directive, canned_answer("the Anthropic API", texts)))
+        message = _Message(request.body, directive, words, f"msg_stub_{serial:08d}")
+        request.usage = message.usage
+        limits = _limit_headers()
+        if not request.body.get("stream"):
+            value = message.value()
+            return whole(directive, headers=(*headers, *limits), value=value, deltas=len(words), every=self._every)
+        return streamed(
+            directive,
+            headers=(*headers, *limits),
+            opening=message.opening(),
+            deltas=message.deltas(),
+            closing=message.closing(),
+            error=_event("error", error={"type": "overloaded_error", "message": directive.message or "Overloaded"}),
+            every=self._every,
+        )
+
+
+class _Message:
+    """
+    One answer in the API's form, whole or as events.
+    """
+
+    def __init__(self, body: Mapping[str, Any], directive: Directive, words: Sequence[str], id: str) -> None:
+        fresh, written, read = _input_tokens(body)
+        self._directive = directive
+        self._words = words
+        self._thoughts = cut(Directive(text=directive.thinking), "") if directive.thinking else ()
+        self._stop = directive.stop
+        self._sequence = next(iter(body.get("stop_sequences") or ()), None) if self._stop == "stop_sequence" else None
+        self._head = {"id": id, "type": "message", "role": "assistant", "model": body.get("model")}
+        self._input = {
+            "input_tokens": fresh,
+            "cache_creation_input_tokens": written,
+            "cache_read_input_tokens": read,
+            "cache_creation": {"ephemeral_5m_input_tokens": written, "ephemeral_1h_input_tokens": 0},
+            "service_tier": "standard",
+        }
+        output = sum(map(count_tokens, words)) + count_tokens(directive.thinking or "")
+        self.usage = {**self._input, "output_tokens": output}
+
+    def value(self) -> dict[str, Any]:
+        """
+        Return the whole message.
+        """
+        content: list[dict[str, Any]] = [{"type": "text", "text": "".join(self._words)}]
+        if self._directive.thinking:
+            content.insert(0, {"type": "thinking", "thinking": self._directive.thinking, "signature": "c3R1Yg=="})
+        ending = {"stop_reason": self._stop, "stop_sequence": self._sequence}
+        return {**self._head, "content": content, **ending, "usage": self.usage}
+
+    def opening(self) -> Iterator[bytes]:
+        """
+        Yield what comes before the first delta.
+        """
+        ending = {"stop_reason": None, "stop_sequence": None}
+        usage = {**self._input, "output_tokens": 1}
+        yield _event("message_start", message={**self._head, "content": [], **ending, "usage": usage})
+        if self._directive.thinking:
+            yield _event("content_block_start", index=0, content_block=_THINKING)
+        else:
+            yield _event("content_block_start", index=0, content_block=_TEXT)
+        yield _event("ping")
+
+    def deltas(self) -> Iterator[Sequence[bytes]]:
+        """
+        Yield the events of each delta, thinking first.
+        """
+        between: tuple[bytes, ...] = ()
+        index = 0
+        if self._directive.thinking:
+            for thought in self._thoughts:
+                yield (_delta(0, type="thinking_delta", thinking=thought),)
+            index = 1
+            between = (
+                _delta(0, type="signature_delta", signature="c3R1Yg=="),
+                _event("content_block_stop", index=0),
+                _event("content_block_start", index=1, content_block=_TEXT),
+            )
+        for word in self._words:
+            yield (*between, _delta(index, type="text_delta", text=word))
+            between = ()
+
+    def closing(self) -> Iterator[bytes]:
+        """
+        Yield what comes after the last delta.
+        """
+        ending = {"stop_reason": self._stop, "stop_sequence": self._sequence}
+        yield _event("content_block_stop", index=1 if self._directive.thinking else 0)
+        yield _event("message_delta", delta=ending, usage=self.usage)
+        yield _event("message_stop")
+
+
+_TEXT = {"type": "text", "text": ""}
+_THINKING = {"type": "thinking", "thinking": "", "signature": ""}
+
+
+def _event(name: str, **fields: Any) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), json_bytes({"type": name, **fields}))
+
+
+def _delta(index: int, **delta: str) -> bytes:
+    return _event("content_block_delta", index=index, delta=delta)
+
+
+def _error(status: int, message: str, headers: Headers, delay: float = 0.0) -> RawAnswer:
+    kind = _ERROR_TYPES.get(status, "api_error")
+    error = {"type": "error", "error": {"type": kind, "message": message}, "request_id": headers[0][1].decode()}
+    return RawAnswer.json(error, status=status, headers=headers, delay=delay)
+
+
+def _limit_headers() -> Headers:
+    return (
+        (b"anthropic-ratelimit-requests-limit", b"1000"),
+        (b"anthropic-ratelimit-requests-remaining", b"999"),
+        (b"anthropic-ratelimit-requests-reset", b"2030-01-01T00:00:00Z"),
+    )
+
+
+def _texts(content: Any) -> list[str]:
+    """Return the texts of a message's content, those of the CLI's own left out."""
+    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
+    texts = [str(block.get("text", "")) for block in blocks if block.get("type") == "text"]
+    return [text for text in texts if not text.lstrip().startswith(_REMINDER)]
+
+
+def _user_texts(messages: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what the user said, oldest first; the CLI's notes of role ``system`` may come after it."""
+    return [text for message in messages if message.get("role") == "user" for text in _texts(message.get("content"))]
+
+
+def _input_tokens(body: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Return (fresh, written to the cache, read from it): last user message, system prompt, all that is older."""
+    messages = body["messages"]
+    counts = [sum(map(count_tokens, _texts(message.get("content")))) for message in messages]
+    last = max((at for at, message in enumerate(messages) if message.get("role") == "user"), default=0)
+    return sum(counts[last:]), sum(map(count_tokens, _texts(body.get("system")))), sum(counts[:last])

@@ -1,0 +1,139 @@
+"""
+What a prompt may ask of a stub: ``[[stub key=value ...]]`` in the last user message.
+
+A directive travels through everything that is under test, so a test, or a person with curl, steers the far end without
+touching it. Several directives in one text are read as one. The keys::
+
+    status=429          answer with this HTTP status and the API's error body
+    message=...         the text of that error
+    retry-after=30      its Retry-After header
+    delay=1.5           seconds before the head of the answer
+    mute                no byte at all until the client leaves
+    silence=2.5         seconds between the head and the first delta
+    hang                the head, then nothing until the client leaves
+    text=...            the answer's text
+    bytes=200000        that many bytes of text instead
+    deltas=50           cut the text into so many deltas
+    every=0.05          seconds between deltas
+    thinking=...        a thinking block before the text
+    stop=max_tokens     why the answer ends (also: refusal, stop_sequence)
+    die-after=3         close the connection, the answer incomplete, after so many deltas
+    error-after=3       an error event in the stream after so many deltas
+
+The values of ``message``, ``text`` and ``thinking`` run up to the next key; everything else is one word.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import frozen
+
+__all__ = ["STOPS", "BadDirective", "Directive", "without_directives"]
+
+STOPS = ("end_turn", "max_tokens", "refusal", "stop_sequence")
+"""What ``stop`` may say, in the words of Anthropic's API."""
+
+_DIRECTIVE = re.compile(r"\[\[stub\s+(.*?)\s*\]\]", re.DOTALL)
+
+
+class BadDirective(ValueError):
+    """
+    A directive that no stub understands: the stub answers 400 with this text.
+    """
+
+
+@frozen
+class Directive:
+    """
+    All that was asked; the defaults ask for nothing.
+    """
+
+    status: int | None = None
+    message: str | None = None
+    retry_after: str | None = None
+    delay: float = 0.0
+    mute: bool = False
+    silence: float = 0.0
+    hang: bool = False
+    text: str | None = None
+    bytes: int | None = None
+    deltas: int | None = None
+    every: float | None = None
+    thinking: str | None = None
+    stop: str = "end_turn"
+    die_after: int | None = None
+    error_after: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Directive:
+        """
+        Read the directives of ``text``; raise :class:`BadDirective` for what is not one.
+        """
+        fields: dict[str, Any] = {}
+        for match in _DIRECTIVE.finditer(text):
+            fields.update(_fields(match.group(1)))
+        return cls(**fields)
+
+
+def without_directives(text: str) -> str:
+    """
+    Return what the person said beside the directives.
+    """
+    return _DIRECTIVE.sub("", text).strip()
+
+
+def _stop(word: str) -> str:
+    if word not in STOPS:
+        raise ValueError(f"one of {', '.join(STOPS)}")
+    return word
+
+
+def _flag(word: str) -> bool:
+    if word:
+        raise ValueError("no value")
+    return True
+
+
+_PARSERS: Mapping[str, Callable[[str], object]] = {
+    "status": int,
+    "message": str,
+    "retry-after": str,
+    "delay": float,
+    "mute": _flag,
+    "silence": float,
+    "hang": _flag,
+    "text": str,
+    "bytes": int,
+    "deltas": int,
+    "every": float,
+    "thinking": str,
+    "stop": _stop,
+    "die-after": int,
+    "error-after": int,
+}
+_PROSE = ("message", "text", "thinking")
+_NEXT_KEY = rf"(?=\s+(?:(?:{'|'.join(_PARSERS)})=|(?:mute|hang)\s*$)|$)"
+_FIELD = re.compile(rf"\s*(?:({'|'.join(_PROSE)})=(.*?){_NEXT_KEY}|([\w-]+)(?:=(\S*))?)", re.DOTALL)
+
+
+def _fields(inside: str) -> dict[str, object]:
+    fields: dict[str, object] = {}
+    at = 0
+    while at < len(inside):
+        match = _FIELD.match(inside, at)
+        if match is None:
+            raise BadDirective(f"the stub cannot read {inside[at:]!r}")
+        name = match.group(1) or match.group(3)
+        word = match.group(2) or match.group(4) or ""
+        parser = _PARSERS.get(name)
+        if parser is None:
+            raise BadDirective(f"the stub knows no {name!r}; it knows {', '.join(_PARSERS)}")
+        try:
+            fields[name.replace("-", "_")] = parser(word)
+        except ValueError as error:
+            raise BadDirective(f"the stub cannot take {word!r} for {name}: {error}") from None
+        at = match.end()
+    return fields

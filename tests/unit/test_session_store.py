@@ -1,0 +1,92 @@
+"""
+Sessions in memory.
+"""
+
+from __future__ import annotations
+
+from attrs import evolve
+from twisted.internet.task import Clock
+from zope.interface.verify import verifyObject
+
+from claudeproxy.core.chat import Message, Role
+from claudeproxy.core.sessions import Session
+from claudeproxy.interfaces import ISessionStore
+from claudeproxy.store.sessions import MemorySessionStore
+
+
+def session(name: str, clock: Clock, text: str = "hello", tenant: str = "t") -> Session:
+    return Session(
+        session_id=name,
+        tenant=tenant,
+        model="sonnet",
+        system="",
+        messages=(Message(Role.USER, text),),
+        created=clock.seconds(),
+        touched=clock.seconds(),
+    )
+
+
+def store(clock: Clock, max_bytes: int = 1_000_000) -> MemorySessionStore:
+    return MemorySessionStore(clock, ttl=60, max_age=300, max_bytes=max_bytes)
+
+
+def test_it_keeps_its_interface() -> None:
+    """The store offers what ISessionStore promises."""
+    assert verifyObject(ISessionStore, store(Clock()))
+
+
+def test_another_tenants_session_is_as_unknown_as_none() -> None:
+    """A session is found by its own tenant alone."""
+    clock = Clock()
+    sessions = store(clock)
+    sessions.put(session("a", clock))
+
+    assert sessions.get("a", "t") is not None
+    assert sessions.get("a", "other") is None
+    assert sessions.get("b", "t") is None
+
+
+def test_a_session_expires_when_idle() -> None:
+    """After its idle time without a turn a session is unknown; a turn begins the time anew."""
+    clock = Clock()
+    sessions = store(clock)
+    sessions.put(session("a", clock))
+    clock.advance(59)
+    sessions.put(evolve(session("a", clock), created=0.0))
+    clock.advance(59)
+    assert sessions.get("a", "t") is not None
+
+    clock.advance(2)
+    assert sessions.get("a", "t") is None
+    assert len(sessions) == 0
+
+
+def test_a_session_expires_by_age() -> None:
+    """However busy, a session ends at its maximum age."""
+    clock = Clock()
+    sessions = store(clock)
+    for _ in range(6):
+        sessions.put(evolve(session("a", clock), created=0.0))
+        assert sessions.get("a", "t") is not None
+        clock.advance(50.1)
+
+    assert sessions.get("a", "t") is None
+
+
+def test_memory_is_bounded_by_forgetting_the_longest_unused() -> None:
+    """Histories beyond the bound push out those that were used least recently, and only those."""
+    clock = Clock()
+    sessions = store(clock, max_bytes=5_000)
+    for name in "abc":
+        sessions.put(session(name, clock, text="x" * 1_500))
+    assert sessions.get("a", "t") is None
+    assert sessions.get("b", "t") is not None
+
+    sessions.put(session("b", clock, text="x" * 1_500))
+    sessions.put(session("d", clock, text="x" * 1_500))
+
+    assert sessions.get("c", "t") is None
+    assert sessions.get("b", "t") is not None
+    sessions.delete("b")
+    sessions.delete("b")
+    assert len(sessions) == 1
