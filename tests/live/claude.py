@@ -118,6 +118,8 @@ class LiveBackend:
     backend: ClaudeBackend
     _reactor: Any
     spawner: Spawner
+    cli: str
+    """Its path."""
 
     @classmethod
     def make(cls, reactor: Any, environ: Mapping[str, str]) -> LiveBackend:
@@ -126,7 +128,7 @@ class LiveBackend:
         spawner = Spawner(reactor)
         sessions = MemorySessionStore(reactor, config.sessions.ttl, config.sessions.max_age, config.sessions.max_bytes)
         backend = claude_backend(reactor, spawner, config, os.environ, sessions)
-        return cls(backend, reactor, spawner)
+        return cls(backend, reactor, spawner, config.claude.path)
 
     @property
     def started(self) -> int:

@@ -265,6 +265,8 @@ class ClaudeProcess(ProcessProtocol):
         """See ``ProcessProtocol``: the CLI is gone, its pipes may not be."""
         self._exited = True
         self.exit_status = _describe(reason)
+        # Its last words are still in the pipes, and unless they are read it never ends.
+        self.resumeProducing()
         # A child that it left behind may hold its stdout open for ever.
         self._reaper.start()
 
