@@ -5,7 +5,7 @@ The few seams of our own. Clocks, spawners, agents and producers use Twisted's i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from claudeproxy.core.access import KeyPolicy
     from claudeproxy.core.chat import ChatRequest
     from claudeproxy.core.events import StreamEvent, TurnHead, Usage
+    from claudeproxy.core.health import ChatHealth
     from claudeproxy.core.relay import RelayRequest
     from claudeproxy.core.sessions import Session
 
@@ -87,6 +88,11 @@ class IChatBackend(Interface):
         :class:`claudeproxy.errors.ClaudeProxyError`. Cancelling it abandons the turn: the work is stopped at once.
         """
 
+    def health() -> ChatHealth:
+        """
+        Return how the backend is now. No model is asked.
+        """
+
 
 class IRelay(Interface):
     """
@@ -101,6 +107,17 @@ class IRelay(Interface):
         (:class:`IByteSink`).
 
         Returns a Deferred as :meth:`IChatBackend.open` does; its result is the usage that was seen on the way, or None.
+        """
+
+    def upstream_models() -> Deferred[tuple[dict[str, Any], ...]]:
+        """
+        Return the entries of the upstream's list of models, as it wrote them. Never fails, waits some seconds at most,
+        and is empty when there is no list to be had.
+        """
+
+    def health() -> str:
+        """
+        Return ``ok``, ``no_key`` or ``disabled``. The upstream is not asked.
         """
 
 

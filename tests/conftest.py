@@ -1,5 +1,5 @@
 """
-Fixtures for every test, and the guard of :mod:`guard` behind each.
+Fixtures for every test, and the guard of :mod:`tests.guard` behind each.
 """
 
 from __future__ import annotations

@@ -49,7 +49,12 @@ class LoggedFailures:
         """
         failure = event.get("log_failure")
         if failure is not None or event.get("log_level") is LogLevel.critical:
-            self._seen.append(LoggedFailure(failure, eventAsText(event)))
+            text = eventAsText(event, includeTimestamp=False, includeSystem=False)
+            if event.get("log_namespace") == "twisted.internet.defer":
+                if failure is None:
+                    return  # the headline of an unhandled error, which is the next event
+                text = f"Unhandled error in Deferred: {text}"
+            self._seen.append(LoggedFailure(failure, text))
 
     def flush(self, *types: type[BaseException]) -> list[LoggedFailure]:
         """

@@ -123,7 +123,7 @@ class ServerConfig:
         "STATE_DIR",
         Path(),
         "",
-        "Directory for what the daemon keeps.",
+        "Directory for what the daemon keeps; nothing is kept there yet.",
         "`$XDG_STATE_HOME/claudeproxy`, else `~/.local/state/claudeproxy`",
     )
     config_file: str | None = setting(
@@ -193,6 +193,14 @@ class ClaudeConfig:
     env_passthrough: tuple[str, ...] = setting(
         "CLAUDE_ENV_PASSTHROUGH", Names(), (), "Further variables of the daemon's environment that the CLI gets to see."
     )
+
+    @property
+    def has_credentials(self) -> bool:
+        """
+        Whether the CLI can be logged in: by a key, by its own login, or by variables that are handed on to it.
+        """
+        keys = (self.api_key, self.auth_token, self.oauth_token)
+        return self.login or bool(self.env_passthrough) or any(key is not None for key in keys)
 
 
 @frozen
@@ -283,13 +291,17 @@ class LimitsConfig:
 
     title: ClassVar[str] = "Limits"
 
-    rate_limit_per_ip: int = setting("RATE_LIMIT_PER_IP", Integer(1), 60, "Requests of one address in a window.")
-    rate_limit_per_session: int = setting(
-        "RATE_LIMIT_PER_SESSION", Integer(1), 10, "Requests of one session in a window."
+    rate_limit_per_ip: int = setting(
+        "RATE_LIMIT_PER_IP", Integer(1), 60, "Requests of one address in a window; not enforced yet."
     )
-    rate_limit_window: float = setting("RATE_LIMIT_WINDOW_MS", Milliseconds(1000), 60.0, "Length of the window.")
+    rate_limit_per_session: int = setting(
+        "RATE_LIMIT_PER_SESSION", Integer(1), 10, "Requests of one session in a window; not enforced yet."
+    )
+    rate_limit_window: float = setting(
+        "RATE_LIMIT_WINDOW_MS", Milliseconds(1000), 60.0, "Length of the window; not enforced yet."
+    )
     max_concurrent_per_key: int = setting(
-        "MAX_CONCURRENT_PER_KEY", Integer(1), 5, "Requests of one key at the same time."
+        "MAX_CONCURRENT_PER_KEY", Integer(1), 5, "Requests of one key at the same time; not enforced yet."
     )
 
 

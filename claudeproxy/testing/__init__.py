@@ -1,3 +1,3 @@
 """
-Doubles that ship with the package: stub upstreams and in-memory wiring.
+Doubles that ship with the package: stubs of both APIs, and the demo that runs on them.
 """

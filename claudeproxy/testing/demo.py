@@ -41,7 +41,7 @@ class Demo:
             ensureDeferred(stub.listen(reactor))
         return demo
 
-    def stop(self) -> Deferred[object]:
+    def stop(self) -> Deferred[list[None]]:
         """
         Stop both.
         """

@@ -254,12 +254,27 @@ async def test_an_answer_that_was_cut_off_ends_there(claude: Make, stub_anthropi
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_refusal_is_a_content_filter(claude: Make) -> None:
+@pytest.mark.parametrize("fault", ["error-after=2", "die-after=2"])
+async def test_an_answer_that_breaks_off_is_no_success(
+    fault: str, claude: Make, stub_anthropic: StubAnthropic
+) -> None:
+    """When the API's stream breaks, what came stays sent, the client is told, and the API is not asked again."""
+    sink = RecordingSink()
+    with pytest.raises(ClaudeProxyError):
+        await claude().backend.open(chat(f"[[stub {fault} text=a b c d deltas=4 every=0.05]]"), sink)
+
+    assert sink.text == "a b "
+    assert len(stub_anthropic.requests) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_refusal_is_a_content_filter(claude: Make, stub_anthropic: StubAnthropic) -> None:
     """A model that refuses ends the answer with content_filter."""
     sink = RecordingSink()
     await claude().backend.open(chat("[[stub text=No. stop=refusal]]"), sink)
 
     assert (sink.text, sink.finished.reason) == ("No.", FinishReason.CONTENT_FILTER)
+    assert len(stub_anthropic.requests) == 1
 
 
 @pytest_twisted.ensureDeferred
@@ -477,6 +492,8 @@ async def test_the_cli_sees_little_of_the_daemons_environment(claude: Make) -> N
         "CLAUDE_CONFIG_DIR",
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
         "CLAUDE_CODE_MAX_RETRIES",
+        "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK",
+        "CLAUDE_CODE_DISABLE_REFUSAL_RETRY",
         "DISABLE_AUTOUPDATER",
         "CLAUDEPROXY_TEST_ALLOWED",
     }

@@ -77,6 +77,18 @@ async def test_a_missing_cli_is_said_to_be_missing(broken: Make, tmp_path: Path)
 
 
 @pytest_twisted.ensureDeferred
+async def test_without_credentials_nothing_is_started(broken: Make) -> None:
+    """A CLI that nobody logged in is not kept waiting, and a request is told what to set."""
+    live = broken(environ={"ANTHROPIC_API_KEY": "", "WARM_PROCESSES": "2"})
+    live.start()
+    error = await failure(live)
+
+    assert isinstance(error, BackendUnavailable)
+    assert "ANTHROPIC_API_KEY" in error.message
+    assert live.started == 0
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_cli_that_is_not_a_program_is_unavailable(broken: Make, tmp_path: Path) -> None:
     """A file that cannot be executed is as good as none."""
     path = tmp_path / "not-a-program"

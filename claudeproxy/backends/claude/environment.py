@@ -193,6 +193,10 @@ class Launcher:
             "DISABLE_AUTOUPDATER": "1",
             # The client learns of a failure at once and decides; else the CLI repeats silently, for minutes.
             "CLAUDE_CODE_MAX_RETRIES": "0",
+            # A stream that breaks is not asked for again as a whole, which would end a cut-off answer as a success.
+            "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "1",
+            # Nor is a refusing model asked again.
+            "CLAUDE_CODE_DISABLE_REFUSAL_RETRY": "1",
         }
         if not self._config.login:
             child["CLAUDE_CONFIG_DIR"] = str(config)

@@ -228,6 +228,11 @@ class Pool:
 
         :raises BackendUnavailable: it cannot be started.
         """
+        if not self._config.has_credentials:
+            raise BackendUnavailable(
+                "Claude Code has no credentials here. The operator must set ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN, "
+                "CLAUDE_CODE_OAUTH_TOKEN or CLAUDE_LOGIN."
+            )
         cli = self._launcher.locate()
         if cli is None:
             raise self._cannot_start(f"Claude Code ({self._config.path}) was not found")
@@ -318,7 +323,7 @@ class Pool:
         """
         Start what is missing, and end what has become the wrong kind; never while a conversation waits for a place.
         """
-        if self._stopping or self._queue:
+        if self._stopping or self._queue or not self._config.has_credentials:
             return
         there = Counter(process.launch.kind for process in self._waiting)
         wanted = self._demand.mix()

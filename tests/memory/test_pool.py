@@ -1,0 +1,213 @@
+"""
+The pool's arithmetic, on processes that exist only in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import define, evolve, field
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ProcessDone
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from claudeproxy.backends.claude.demand import Demand
+from claudeproxy.backends.claude.environment import FRESH, Kind, Launcher
+from claudeproxy.backends.claude.pool import Pool, PoolCounts
+from claudeproxy.backends.claude.process import ClaudeProcess
+from claudeproxy.config import load
+from claudeproxy.errors import CapacityExceeded, ServerShuttingDown
+
+KINDS = (FRESH, Kind("sonnet"), Kind("opus"))
+
+
+@define(eq=False)
+class Transport:
+    """
+    A process that ends a moment after its stdin is closed.
+    """
+
+    clock: Clock
+    protocol: ProcessProtocol
+    pid: int
+    gone: bool = False
+
+    def closeStdin(self) -> None:
+        self.clock.callLater(0.04, self.end)
+
+    def end(self) -> None:
+        if not self.gone:
+            self.gone = True
+            reason = Failure(ProcessDone(None))
+            self.protocol.processExited(reason)
+            self.protocol.processEnded(reason)
+
+    def write(self, data: bytes) -> None: ...
+    def registerProducer(self, producer: object, streaming: bool) -> None: ...
+    def unregisterProducer(self) -> None: ...
+    def pauseProducing(self) -> None: ...
+    def resumeProducing(self) -> None: ...
+    def loseConnection(self) -> None: ...
+    def signalProcess(self, signalID: int) -> None: ...
+
+
+@define(eq=False)
+class Spawner:
+    """
+    Starts such processes; their ids are those of none that runs.
+    """
+
+    clock: Clock
+    transports: list[Transport] = field(factory=list)
+
+    def spawnProcess(
+        self, protocol: ProcessProtocol, executable: str, args: Sequence[str], env: Mapping[str, str], path: str
+    ) -> Any:
+        transport = Transport(self.clock, protocol, 2**30 + len(self.transports))
+        self.transports.append(transport)
+        protocol.makeConnection(transport)
+        return transport
+
+    @property
+    def alive(self) -> list[Transport]:
+        return [transport for transport in self.transports if not transport.gone]
+
+
+@define(eq=False)
+class Bench:
+    """
+    A pool and what a random user did with it.
+    """
+
+    clock: Clock
+    spawner: Spawner
+    pool: Pool
+    launcher: Launcher
+    waiting: list[Deferred[ClaudeProcess]] = field(factory=list)
+    working: list[ClaudeProcess] = field(factory=list)
+    resting: list[ClaudeProcess] = field(factory=list)
+    refused: list[type[Exception]] = field(factory=list)
+
+    @classmethod
+    def make(cls, places: int, warm: int) -> Bench:
+        clock = Clock()
+        config = evolve(
+            load({}, {"ANTHROPIC_API_KEY": "k", "CLAUDE_PATH": "/bin/true"}).claude,
+            max_processes=places,
+            warm_processes=min(warm, places),
+        )
+        spawner = Spawner(clock)
+        launcher = Launcher(config, {"PATH": "/usr/bin:/bin"}, "sonnet")
+        demand = Demand.starting_with(config.warm_processes, "sonnet")
+        pool = Pool(config, launcher, spawner, clock, demand)  # type: ignore[arg-type]
+        pool.start()
+        return cls(clock, spawner, pool, launcher)
+
+    def take(self, kind: Kind) -> None:
+        granted = self.pool.take(kind)
+        self.waiting.append(granted)
+
+        def have(process: ClaudeProcess) -> None:
+            self.waiting.remove(granted)
+            assert process not in self.working, "one process for two conversations"
+            assert process.launch.kind == kind
+            self.working.append(process)
+
+        def have_not(failure: Failure) -> None:
+            self.waiting.remove(granted)
+            failure.trap(CancelledError, CapacityExceeded, ServerShuttingDown)
+            self.refused.append(type(failure.value))
+
+        granted.addCallbacks(have, have_not)
+
+    def rest(self, index: int) -> None:
+        if self.working:
+            process = self.working.pop(index % len(self.working))
+            self.resting.append(process)
+            self.pool.rest(process, lambda: self.resting.remove(process))
+
+    def wake(self, index: int) -> None:
+        if self.resting:
+            process = self.resting[index % len(self.resting)]
+            if self.pool.wake(process):
+                self.resting.remove(process)
+                self.working.append(process)
+
+    def discard(self, index: int) -> None:
+        if self.working:
+            self.pool.discard(self.working.pop(index % len(self.working)))
+
+    def leave(self, index: int) -> None:
+        if self.waiting:
+            self.waiting[index % len(self.waiting)].cancel()
+
+    def die(self, index: int) -> None:
+        if self.spawner.alive:
+            transport = self.spawner.alive[index % len(self.spawner.alive)]
+            transport.end()
+            self.working = [process for process in self.working if process is not transport.protocol]
+
+    def check(self, places: int) -> None:
+        counts = self.pool.counts()
+        total = counts.waiting + counts.working + counts.resting + counts.ending
+        assert total == len(self.spawner.alive) <= places
+        assert counts.working == len(self.working)
+        assert counts.resting == len(self.resting)
+        assert counts.queued == len(self.waiting)
+
+
+operations = st.lists(
+    st.one_of(
+        st.tuples(st.just("take"), st.sampled_from(KINDS)),
+        st.tuples(st.sampled_from(["rest", "wake", "discard", "leave", "die"]), st.integers(0, 9)),
+        st.tuples(st.just("advance"), st.sampled_from([0.01, 0.05, 0.3, 6.0, 400.0])),
+    ),
+    max_size=40,
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.integers(1, 4), st.integers(0, 3), operations)
+def test_whatever_happens_the_limit_holds_and_everything_ends(places: int, warm: int, steps: list[Any]) -> None:
+    """Through any arrivals, departures and deaths no place is exceeded or lost, and after a stop nothing is left."""
+    bench = Bench.make(places, warm)
+    for name, argument in steps:
+        if name == "advance":
+            bench.clock.advance(argument)
+        else:
+            getattr(bench, name)(argument)
+        bench.check(places)
+
+    stopped = bench.pool.stop()
+    bench.working.clear()
+    bench.clock.advance(1)
+    assert stopped.called
+    assert bench.pool.counts() == PoolCounts(0, 0, 0, 0, 0)
+    assert bench.spawner.alive == []
+    assert bench.waiting == []
+    assert bench.clock.getDelayedCalls() == []
+    bench.launcher.clean_up()
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(1, 3), st.integers(0, 2), st.lists(st.sampled_from(KINDS), min_size=1, max_size=6))
+def test_nobody_waits_while_a_place_could_be_had(places: int, warm: int, kinds: list[Kind]) -> None:
+    """As long as turns end in time, every conversation gets its process, in whatever order the kinds come."""
+    bench = Bench.make(places, warm)
+    for kind in kinds:
+        bench.take(kind)
+    for _ in kinds:
+        bench.clock.advance(0.1)
+        while bench.working:
+            bench.rest(0)
+
+    assert bench.refused == []
+    assert bench.waiting == []
+    bench.pool.stop()
+    bench.clock.advance(1)
+    bench.launcher.clean_up()
