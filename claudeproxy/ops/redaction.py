@@ -29,12 +29,12 @@ def redact(text: str) -> str:
     """
     text = _PEM.sub(_SECRET, text)
     text = _without_traces(text)
+    text = _VARIABLE.sub(_ENVIRONMENT, text)
     text = _TOKEN.sub(_SECRET, text)
     text = _SK_RUN.sub(_judge_sk_run, text)
     text = _NAMED.sub(rf"\1{_SECRET}", text)
     text = _BEARER.sub(_judge_bearer, text)
     text = _USERINFO.sub(rf"\1{_SECRET}@", text)
-    text = _VARIABLE.sub(_ENVIRONMENT, text)
     return _FILE.sub(_keep_url, text)
 
 
@@ -47,12 +47,12 @@ _PEM = re.compile(
 
 _TOKEN = re.compile(
     r"""
-      (?: gh[pousr]_ | github_pat_ ) [A-Za-z0-9_]{20,}+                     # GitHub
-    | AIza [A-Za-z0-9_-]{30,}+                                              # Google: API keys,
-    | GOCSPX- [A-Za-z0-9_-]{10,}+                                           # client secrets,
-    | (?<![A-Za-z0-9]) ya29\. [A-Za-z0-9_.-]{10,}+                          # access tokens
-    | (?<![A-Z0-9]) (?: AKIA | ASIA | AROA | AIDA ) [A-Z0-9]{16} (?![A-Z0-9])  # AWS key ids
-    | (?<![A-Za-z0-9_-]) eyJ [A-Za-z0-9_-]{8,}+ \. [A-Za-z0-9_.-]{8,}+      # JSON web tokens
+      (?: gh[pousr]_ | github_pat_ ) [A-Za-z0-9_]{20,}+             # GitHub
+    | AIza [A-Za-z0-9_-]{30,}+                                      # Google: API keys,
+    | GOCSPX- [A-Za-z0-9_-]{10,}+                                   # client secrets,
+    | ya29\. [A-Za-z0-9_.-]{10,}+                                   # access tokens
+    | (?<![A-Z0-9]) (?: AKIA | ASIA | AROA | AIDA ) [A-Z0-9]{16,}+  # AWS key ids
+    | (?: (?<![A-Za-z0-9_-]) | (?<=\\[nrt]) ) eyJ [A-Za-z0-9_-]{8,}+ \. [A-Za-z0-9_.-]{8,}+  # JSON web tokens
     """,
     re.VERBOSE,
 )
@@ -90,7 +90,7 @@ _NAMED = re.compile(
     ( (?:
             authorization | (?: api | access | secret | private ) [_-]?key s? | password | passwd | client[_-]?secret
           | (?: auth | access | refresh | session | oauth | id ) [_-]?token
-        ) [\\"']{0,4} \s{0,4} [:=] \s{0,4} [\\"']{0,4} (?: (?: bearer | basic | token ) \s{1,4} )?
+        ) [\\"']{0,4}+ \s{0,4}+ [:=] \s{0,4}+ [\\"']{0,4}+ (?: (?: bearer | basic | token ) \s{1,4}+ )?+
     )
     (?!<) [^\s\\"',;&]++
     """,
@@ -110,7 +110,7 @@ def _judge_bearer(match: re.Match[str]) -> str:
     """
     if match[3]:
         word = match[4]
-        return match[0] if word.islower() and word.isalpha() else f"{match[3]}{_SECRET}"
+        return match[0] if word.isalpha() and word[1:].islower() else f"{match[3]}{_SECRET}"
     return match[0] if _AFTER_BEARER.fullmatch(match[2].rstrip(".:)]")) else f"{match[1]}{_SECRET}"
 
 

@@ -8,6 +8,7 @@ Written from what Claude Code 2.1.329 does on the wire with ``-p --input-format 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -215,7 +216,23 @@ def decode_line(line: bytes) -> Line | None:
     try:
         return _decode(line)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise NotALine(str(error)) from error
+        mended = _without_half_characters(line)
+        if mended is None:
+            raise NotALine(str(error)) from error
+    return decode_line(mended)
+
+
+def _without_half_characters(line: bytes) -> bytes | None:
+    """
+    Replace the halves of surrogate pairs, which JavaScript writes and nobody else can read; None if there are none.
+    """
+    if b"\\ud" not in line.lower():
+        return None
+    try:
+        mended = json.dumps(json.loads(line), ensure_ascii=False).encode(errors="replace")
+    except (ValueError, RecursionError):
+        return None
+    return mended if b"\\ud" not in mended.lower() else None
 
 
 def _decode(line: bytes) -> Line | None:

@@ -16,7 +16,8 @@ as ``X-Upstream-Request-ID``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 
 __all__ = ["HeaderPairs", "request_headers", "response_headers"]
 
@@ -94,6 +95,7 @@ _STAYS_UPSTREAM = _HOP_BY_HOP | {
     b"x-ratelimit-reset",
 }
 
+_NONE: frozenset[bytes] = frozenset()
 _OWN_PREFIX = b"x-claude-"
 _CORS_PREFIX = b"access-control-"
 
@@ -107,14 +109,13 @@ def request_headers(headers: HeaderPairs, *, authorization: bytes | None, identi
     :param identity: whether the answer must not be compressed, because a tee reads it on its way. Otherwise the
         client's own ``Accept-Encoding`` stands, also when it has none.
     """
-    listed = _listed([value for name, value in headers if name.lower() == b"connection"])
+    listed = _listed(headers)
     kept = [
         (name, value)
         for name, value in headers
-        if (lowered := name.lower()) not in _STAYS_WITH_US
-        and not lowered.startswith(_OWN_PREFIX)
-        and lowered not in listed
-        and not (identity and lowered == b"accept-encoding")
+        if _reaches_upstream(name)
+        and not (listed and name.lower() in listed)
+        and not (identity and len(name) == 15 and name.lower() == b"accept-encoding")
     ]
     if identity:
         kept.append((b"Accept-Encoding", b"identity"))
@@ -123,29 +124,49 @@ def request_headers(headers: HeaderPairs, *, authorization: bytes | None, identi
     return kept
 
 
-def response_headers(headers: HeaderPairs, *, connection: Iterable[bytes] = ()) -> list[tuple[bytes, bytes]]:
+def response_headers(headers: HeaderPairs) -> list[tuple[bytes, bytes]]:
     """
     The headers for the client, without ``Content-Length``, which belongs to whoever knows the body's length.
 
     A stream of server-sent events gets the two headers that keep caches and reverse proxies from holding it back.
 
-    :param headers: the upstream's.
-    :param connection: the values of the upstream's ``Connection`` header.
+    :param headers: the upstream's, as they came.
     """
-    listed = _listed(connection)
+    listed = _listed(headers)
     kept = []
     for name, value in headers:
-        lowered = name.lower()
-        if lowered in _STAYS_UPSTREAM or lowered in listed or lowered.startswith((_OWN_PREFIX, _CORS_PREFIX)):
+        name_for_client = _reaches_client(name)
+        if name_for_client is None or (listed and name.lower() in listed):
             continue
-        kept.append((b"X-Upstream-Request-ID" if lowered == b"x-request-id" else name, value))
-        if lowered == b"content-type" and value.lstrip().lower().startswith(b"text/event-stream"):
+        kept.append((name_for_client, value))
+        if len(name) == 12 and name.lower() == b"content-type" and value.lower().startswith(b"text/event-stream"):
             kept += [(b"Cache-Control", b"no-cache"), (b"X-Accel-Buffering", b"no")]
     return kept
 
 
-def _listed(values: Iterable[bytes]) -> frozenset[bytes]:
+@lru_cache(maxsize=1024)
+def _reaches_upstream(name: bytes) -> bool:
     """
-    The lower-cased header names that values of ``Connection`` list.
+    Whether a header travels to the upstream. The same few dozen names come with every request, hence the cache.
     """
-    return frozenset(name.strip().lower() for value in values for name in value.split(b","))
+    lowered = name.lower()
+    return lowered not in _STAYS_WITH_US and not lowered.startswith(_OWN_PREFIX)
+
+
+@lru_cache(maxsize=1024)
+def _reaches_client(name: bytes) -> bytes | None:
+    """
+    The name under which a header travels to the client, or None when it does not.
+    """
+    lowered = name.lower()
+    if lowered in _STAYS_UPSTREAM or lowered.startswith((_OWN_PREFIX, _CORS_PREFIX)):
+        return None
+    return b"X-Upstream-Request-ID" if lowered == b"x-request-id" else name
+
+
+def _listed(headers: HeaderPairs) -> frozenset[bytes]:
+    """
+    The lower-cased names that ``Connection`` lists.
+    """
+    values = [value.lower() for name, value in headers if len(name) == 10 and name.lower() == b"connection"]
+    return frozenset(name.strip() for value in values for name in value.split(b",")) if values else _NONE

@@ -110,6 +110,8 @@ class EventDecoder:
         return events
 
     def _line(self, line: bytes, events: list[ServerSentEvent]) -> None:
+        size = len(line)
+        self._check(size, events)
         if self._at_start:
             self._at_start = False
             line = line.removeprefix(_BOM)
@@ -120,10 +122,9 @@ class EventDecoder:
             self._data = []
             self._collected = 0
             return
-        self._check(len(line), events)
         name, _, value = line.partition(b":")
         if name == b"data":
-            self._collected += len(line)
+            self._collected += size
             self._data.append(value.removeprefix(b" "))
         elif name == b"event":
             self._name = value.removeprefix(b" ").decode("utf-8", "replace")

@@ -82,8 +82,9 @@ def _fault(text: str, schema: object) -> ClaudeProxyError:
     if not param:
         return InvalidValue(f"The body must be a JSON object{_got(what)}.")
     kind = _at(inspect.type_info(schema), path)
-    if place and place["key"] and isinstance(kind, inspect.DictType):
-        return _invalid(f"a key of '{param}'", _describe(kind.key_type), param)
+    if place and place["key"]:
+        keys = next(member.key_type for member in _members(kind) if isinstance(member, inspect.DictType))
+        return _invalid(f"a key of '{param}'", _describe(keys), param)
     where = f"an entry of '{param}'" if below else f"'{param}'"
     return _invalid(where, _describe(kind) + _got(what), param)
 

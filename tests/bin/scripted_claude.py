@@ -150,9 +150,9 @@ class Script:
             if line is None:
                 self.end_of_input()
             self.log(event="line", line=line)
-            if line["type"] == "control_request" and self.control(line) == "interrupt":
-                if "interrupt" not in self.options["ignores"]:
-                    return True
+            asked = self.control(line) if line["type"] == "control_request" else None
+            if asked == "interrupt" and "interrupt" not in self.options["ignores"]:
+                return True
 
     def control(self, line):
         subtype = line["request"]["subtype"]
@@ -266,7 +266,16 @@ class Script:
 
     def garbage(self):
         """Write lines that are not the protocol's, or not of today's."""
-        for line in (b"not JSON", b"\xff\xfe\x00", b"[]", b"42", b"", b"{}", b'{"type":"a_kind_of_tomorrow"}', b'{"type":'):
+        for line in (
+            b"not JSON",
+            b"\xff\xfe\x00",
+            b"[]",
+            b"42",
+            b"",
+            b"{}",
+            b'{"type":"a_kind_of_tomorrow"}',
+            b'{"type":',
+        ):
             self.write(line + b"\n")
 
 

@@ -96,6 +96,16 @@ def test_a_stream_event_keeps_the_models_bytes() -> None:
     assert decode_line(b'{"type":"stream_event","event":{},"parent_tool_use_id":"toolu_1"}') is None
 
 
+def test_half_a_character_does_not_lose_the_line() -> None:
+    """JavaScript writes half of a surrogate pair as an escape; the rest of such a line is still understood."""
+    decoded = decode_line(
+        b'{"type":"stream_event","event":{"text":"a\\ud83d b \\ud83c\\udf89"},"parent_tool_use_id":null}'
+    )
+
+    assert isinstance(decoded, ModelEvent)
+    assert json.loads(decoded.event) == {"text": "a? b 🎉"}
+
+
 def test_control_responses_say_whether_they_succeeded() -> None:
     """A control response carries its request's id and, when it failed, the error."""
     good = decode_line(

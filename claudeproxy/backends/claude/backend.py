@@ -19,36 +19,13 @@ from claudeproxy.backends.claude.settings import turn_settings
 from claudeproxy.backends.claude.transcript import transcript, write_transcript
 from claudeproxy.core.chat import ChatRequest, Message, Role
 from claudeproxy.core.events import TurnHead
+from claudeproxy.core.health import ChatHealth
 from claudeproxy.core.history import history_digest, split_history
 from claudeproxy.core.sessions import Session
 from claudeproxy.errors import BackendUnavailable, InvalidValue, SessionNotFound, UpstreamTimeout
 from claudeproxy.interfaces import IChatBackend, IEventSink, ISessionStore
 
-__all__ = ["ClaudeBackend", "ClaudeHealth"]
-
-
-@frozen
-class ClaudeHealth:
-    """
-    How the CLI backend is.
-    """
-
-    status: str
-    """``ok``, ``missing`` (no CLI) or ``failing`` (it does not start)."""
-    detail: str | None
-    version: str | None
-    active: int
-    """Turns that run."""
-    max: int
-    """Processes that there may be."""
-    queued: int
-    """Turns that wait for a place."""
-    warm: int
-    """Processes that wait for a conversation."""
-    live: int
-    """Processes with a conversation, its turn running or not."""
-    parked: int
-    """Processes that wait for the result of a client's tool; none yet, since the CLI is given no tools."""
+__all__ = ["ClaudeBackend"]
 
 
 @frozen
@@ -97,6 +74,13 @@ class ClaudeBackend:
         """
         return self._pool.stop().addCallback(lambda _: self._launcher.clean_up())
 
+    def kill(self) -> None:
+        """
+        End every process without grace: the daemon is about to be gone.
+        """
+        self._pool.kill()
+        self._launcher.clean_up()
+
     def open(self, request: ChatRequest, sink: IEventSink) -> Deferred[None]:
         """
         See ``IChatBackend``.
@@ -104,13 +88,13 @@ class ClaudeBackend:
         served = ensureDeferred(self._serve(request, sink))
         return served.addTimeout(self._request_timeout, self._clock, _timed_out)
 
-    def health(self) -> ClaudeHealth:
+    def health(self) -> ChatHealth:
         """
         How it is now; no model is asked.
         """
         counts = self._pool.counts()
         missing = self._launcher.locate() is None
-        return ClaudeHealth(
+        return ChatHealth(
             status="missing" if missing else "failing" if self._pool.failure is not None else "ok",
             detail=self._pool.failure,
             version=self._pool.version,
@@ -119,6 +103,7 @@ class ClaudeBackend:
             queued=counts.queued,
             warm=counts.waiting,
             live=counts.working + counts.resting,
+            # The CLI is given no tools yet, so none waits for the result of one.
             parked=0,
         )
 

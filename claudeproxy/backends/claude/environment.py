@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from attrs import define, field, frozen
 
+from claudeproxy.backends.claude import launch
 from claudeproxy.config import ClaudeConfig
 
 __all__ = ["FRESH", "Kind", "Launch", "Launcher", "locate_cli"]
@@ -35,6 +36,12 @@ class Kind:
 
 
 FRESH = Kind()
+
+_PREFIX = "cp-"
+"""How the daemon's directory of scratch directories begins, below the system's own; its process id follows."""
+
+_LAUNCH = (sys.executable, "-I", "-S", launch.__file__)
+"""The command that becomes the CLI, in a group of its own that ends with the daemon."""
 
 
 @frozen
@@ -92,17 +99,27 @@ def _executable(path: str) -> bool:
     return os.path.isfile(path) and os.access(path, os.X_OK)
 
 
-def _group_prefix(search_path: str | None) -> tuple[str, ...]:
+def _sweep(temporary: Path) -> None:
     """
-    The command that puts a process into a group of its own and has the kernel kill it when the daemon dies.
+    Remove what daemons left that could not clean up: there are conversations in it.
+    """
+    for left in temporary.glob(f"{_PREFIX}*"):
+        owner = left.name.removeprefix(_PREFIX).partition("-")[0]
+        try:
+            if owner.isdigit() and left.stat().st_uid == os.getuid() and not _runs(int(owner)):
+                shutil.rmtree(left, ignore_errors=True)
+        except OSError:
+            continue
 
-    Closing its stdin is not enough for that: a CLI in the middle of a turn waits for the model first (seen: 20 s).
-    """
-    setsid = shutil.which("setsid", path=search_path)
-    setpriv = shutil.which("setpriv", path=search_path) if sys.platform == "linux" else None
-    if setsid is None:
-        return (sys.executable, "-I", "-S", "-c", "import os, sys; os.setsid(); os.execv(sys.argv[1], sys.argv[1:])")
-    return (setsid,) if setpriv is None else (setsid, setpriv, "--pdeathsig", "KILL")
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 @define
@@ -142,7 +159,7 @@ class Launcher:
             kind=kind,
             model=model,
             session_id=session_id,
-            arguments=(*_group_prefix(self._environ.get("PATH")), cli, *self._arguments(kind, model, session_id)),
+            arguments=(*_LAUNCH, str(os.getpid()), cli, *self._arguments(kind, model, session_id)),
             environment=self._child_environment(scratch, config),
             config_directory=config,
             working_directory=working,
@@ -159,7 +176,9 @@ class Launcher:
 
     def _scratch_root(self) -> Path:
         if self._root is None:
-            self._root = Path(tempfile.mkdtemp(prefix="cp-"))
+            temporary = Path(tempfile.gettempdir())
+            _sweep(temporary)
+            self._root = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=temporary))
         return self._root
 
     def _own_config_directory(self) -> Path:

@@ -160,6 +160,13 @@ class Pool:
         self._tell_empty()
         return done
 
+    def kill(self) -> None:
+        """
+        Kill every process now, and do not wait for their end.
+        """
+        for process in [*self._waiting, *self._working, *self._resting, *self._ending]:
+            process.kill()
+
     def counts(self) -> PoolCounts:
         """
         Where the processes are now.

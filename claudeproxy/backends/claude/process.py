@@ -36,6 +36,9 @@ from claudeproxy.wire.framing import LineFramer, LineTooLong
 __all__ = ["Caps", "ClaudeProcess"]
 
 _STDERR_LOGGED = 2000
+"""Characters of stderr that the log shows."""
+_STDERR_READ = 16_000
+"""Bytes that are looked at for them."""
 
 
 class _Transport(Protocol):
@@ -132,7 +135,11 @@ class ClaudeProcess(ProcessProtocol):
 
     def stderr_tail(self) -> str:
         """The end of what it wrote to stderr, redacted."""
-        return redact(self._stderr[-_STDERR_LOGGED:].decode(errors="replace")).strip()
+        text = self._stderr[-_STDERR_READ:].decode(errors="replace")
+        if len(self._stderr) > _STDERR_READ:
+            # The first line is cut, and half a secret is not recognised as one.
+            text = text.partition("\n")[2]
+        return redact(text)[-_STDERR_LOGGED:].strip()
 
     # -- What the conversation asks for ---------------------------------------
 
@@ -248,7 +255,9 @@ class ClaudeProcess(ProcessProtocol):
         try:
             for line in self._framer.feed(data):
                 self._line_received(line)
-        except LineTooLong:
+        except LineTooLong as too_long:
+            for line in too_long.lines:
+                self._line_received(line)
             self._fault(OutputLimitExceeded(f"Claude Code wrote a line longer than {self._caps.line} bytes."))
         except Exception:
             self._log.failure("Cannot handle the output of Claude Code")

@@ -54,6 +54,7 @@ _KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NULL = msgspec.Raw(b"null")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MOST_IGNORED = 50
+_MOST_TOKENS = 2**31 - 1
 
 _TAKES_EFFECT = frozenset(
     {
@@ -183,8 +184,8 @@ def _token_limit(param: str, value: int | None) -> int | None:
     # -1 is how n8n says that none is set.
     if value is None or value == -1:
         return None
-    if value <= 0:
-        raise invalid(param, f"an integer greater than 0, got {value}")
+    if not 0 < value <= _MOST_TOKENS:
+        raise invalid(param, f"an integer from 1 to {_MOST_TOKENS}")
     return value
 
 

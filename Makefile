@@ -1,0 +1,62 @@
+# Everything here does its own set-up, in .venv; a second run starts at once.
+# Settings come from the environment: PORT=8080 make demo
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.runtime
+DEVELOPMENT := $(VENV)/.development
+PACKAGING := setup.py claudeproxy/_version.py
+
+.PHONY: help demo serve test lint format types bench reference clean
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+demo: $(RUNTIME) ## Serve canned answers: the real CLI and relay, no key, no network
+	@LOG_FORMAT="$${LOG_FORMAT:-pretty}" exec $(BIN)/twist claudeproxy --demo
+
+serve: $(RUNTIME) ## Serve for real
+	@exec $(BIN)/twist claudeproxy
+
+test: $(DEVELOPMENT) ## Run all tests
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+lint: $(DEVELOPMENT) ## Check style and formatting
+	$(BIN)/ruff check --config .ci/ruff.toml .
+	$(BIN)/ruff format --config .ci/ruff.toml --check .
+
+format: $(DEVELOPMENT) ## Format the code
+	$(BIN)/ruff check --config .ci/ruff.toml --fix .
+	$(BIN)/ruff format --config .ci/ruff.toml .
+
+types: $(DEVELOPMENT) ## Check types
+	$(BIN)/mypy --config-file tox.ini
+
+bench: $(DEVELOPMENT) ## Measure speed and memory
+	$(BIN)/python -m benchmarks
+
+reference: $(DEVELOPMENT) ## Write the reference of the settings from their table
+	$(BIN)/python -m claudeproxy.config reference > docs/reference/configuration.md
+	$(BIN)/python -m claudeproxy.config sample > docs/reference/claudeproxy.toml
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .tox
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	find . -name dropin.cache -delete
+
+# The installs are editable, so that only a change of what is required makes them anew.
+$(RUNTIME): $(PACKAGING)
+	@echo 'Installing into $(VENV); the first time this takes a minute.'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cli]'
+	@touch $@
+
+$(DEVELOPMENT): $(PACKAGING)
+	@echo 'Installing into $(VENV); the first time this takes a minute.'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(RUNTIME)

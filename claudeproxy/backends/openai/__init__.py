@@ -1,0 +1,3 @@
+"""
+OpenAI-compatible upstreams: a pooled client and a relay of bytes.
+"""

@@ -1,0 +1,106 @@
+"""
+The answer on its way from the upstream's socket to the sink.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IPushProducer, IReactorTime
+from zope.interface import implementer
+
+from claudeproxy.backends.openai.timers import Watch
+from claudeproxy.core.events import Usage
+from claudeproxy.interfaces import IByteSink
+from claudeproxy.wire.headers import response_headers
+from claudeproxy.wire.http1 import AnswerHead
+from claudeproxy.wire.openai_usage import UsageTee
+
+__all__ = ["RelayedAnswer"]
+
+
+@implementer(IPushProducer)
+class RelayedAnswer:
+    """
+    Receives an answer and is the sink's push producer.
+
+    Flow control: the sink pauses it while the client is slow; the pause goes straight to the upstream's socket, whose
+    window then closes, and the silence timer rests. Pauses may come repeatedly and in any state. The sink's reader
+    leaves: ``stopProducing``, which abandons the exchange.
+
+    :meth:`received` is the hot path, once per chunk: it writes, notes the time and lets the tee have a look; nothing is
+    copied, scheduled or logged.
+    """
+
+    def __init__(
+        self, sink: IByteSink, clock: IReactorTime, watch: Watch, silence: float, tee: UsageTee | None
+    ) -> None:
+        """
+        :param silence: seconds that the upstream may be silent within its answer.
+        :param tee: looks for usage; dropped when the answer turns out to be none that it could read.
+        """
+        self._sink = sink
+        self._raw = sink.raw
+        self._seconds = clock.seconds
+        self._watch = watch
+        self._silence = silence
+        self._tee = tee
+        self._flow: IPushProducer | None = None
+        self._last = 0.0
+        self._paused = False
+
+    def answered(self, head: AnswerHead, flow: IPushProducer) -> None:
+        """
+        Pass the head on, and let the sink govern the flow from here.
+        """
+        headers = response_headers(head.headers)
+        if head.length is not None:
+            headers.append((b"Content-Length", b"%d" % head.length))
+        if head.status != 200 or any(coding.lower() != b"identity" for coding in head.values(b"content-encoding")):
+            self._tee = None
+        self._flow = flow
+        self._last = self._seconds()
+        self._watch.phase("silence", self._silence, self._silent_for)
+        self._sink.head(head.status, headers)
+        self._sink.flow_from(self)
+
+    def received(self, data: bytes) -> None:
+        """
+        Pass bytes of the body on, then look at them.
+        """
+        self._last = self._seconds()
+        self._raw(data)
+        if self._tee is not None:
+            self._tee.feed(data)
+
+    def over(self) -> None:
+        """
+        The exchange has ended, in whatever way.
+        """
+        if self._flow is not None:
+            self._sink.flow_ended()
+
+    def usage(self) -> Usage | None:
+        """
+        What the tee saw.
+        """
+        return None if self._tee is None else self._tee.usage()
+
+    def pauseProducing(self) -> None:
+        if self._flow is not None:
+            self._paused = True
+            self._flow.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        if self._flow is not None and self._paused:
+            self._paused = False
+            self._last = self._seconds()
+            self._flow.resumeProducing()
+
+    def stopProducing(self) -> None:
+        if self._flow is not None:
+            self._flow.stopProducing()
+
+    def _silent_for(self) -> float:
+        """
+        The seconds since the upstream's last byte; none while it is we who do not read.
+        """
+        return 0.0 if self._paused else self._seconds() - self._last

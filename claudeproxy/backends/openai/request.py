@@ -1,0 +1,162 @@
+"""
+Requests to an upstream, written as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import BinaryIO
+
+from attrs import frozen
+from hyperlink import URL
+from twisted.internet.interfaces import IConsumer, IPushProducer
+from zope.interface import implementer
+
+from claudeproxy.errors import InvalidHeaderValue, MalformedRequest
+
+__all__ = ["Origin", "UpstreamRequest"]
+
+_PIECE = 65536
+"""Bytes that are read from a file at a time, and the largest body that is joined to its head in one write."""
+
+_METHOD = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_TARGET = re.compile(rb"[\x21-\x7e]+")
+
+_BODY_EXPECTED = frozenset({b"POST", b"PUT", b"PATCH"})
+"""The methods that declare also an empty body."""
+
+
+@frozen
+class Origin:
+    """
+    Where connections go: those to equal origins are interchangeable.
+    """
+
+    secure: bool
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, url: URL) -> Origin:
+        """
+        The origin of an http or https URL whose host is ASCII.
+        """
+        secure = url.scheme == "https"
+        return cls(secure, url.host, url.port or (443 if secure else 80))
+
+    @property
+    def netloc(self) -> bytes:
+        """
+        The value of ``Host``.
+        """
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}").encode("ascii")
+
+
+class UpstreamRequest:
+    """
+    One request; may be written again on another connection when the first was already dead.
+    """
+
+    def __init__(
+        self,
+        netloc: bytes,
+        method: bytes,
+        target: bytes,
+        headers: Sequence[tuple[bytes, bytes]],
+        body: bytes | BinaryIO,
+        *,
+        on_write: Callable[[], object],
+    ) -> None:
+        """
+        :param netloc: the value of ``Host``.
+        :param target: path and query.
+        :param headers: all but ``Host`` and ``Content-Length``.
+        :param body: bytes, or a seekable file that is read from its beginning.
+        :param on_write: called whenever the request begins to be written.
+        :raise MalformedRequest: the method or the target could not stand in a request line.
+        :raise InvalidHeaderValue: a header would break the line structure.
+        """
+        if not _METHOD.fullmatch(method):
+            raise MalformedRequest("The request method is not valid.")
+        if not _TARGET.fullmatch(target):
+            raise MalformedRequest("The request path has characters that must be percent-encoded.")
+        self.method = method
+        self._on_write = on_write
+        self._body = body
+        length = len(body) if isinstance(body, bytes) else body.seek(0, 2)
+        self._head = _head(method, target, netloc, headers, length)
+        self._feeding: _FileFeed | None = None
+
+    @property
+    def sent(self) -> bool:
+        """
+        Whether the whole body has been handed to the transport. An upstream may answer before (401, 413); it is heard,
+        and its connection is of no further use.
+        """
+        return self._feeding is None or self._feeding.finished
+
+    def write_to(self, transport: IConsumer) -> None:
+        """
+        Write head and body; a file is read as fast as the transport takes it.
+        """
+        self._on_write()
+        if not isinstance(self._body, bytes):
+            transport.write(self._head)
+            self._feeding = _FileFeed(self._body, transport)
+            self._feeding.start()
+        elif len(self._body) <= _PIECE:
+            transport.write(self._head + self._body)
+        else:
+            transport.write(self._head)
+            transport.write(self._body)
+
+
+def _head(method: bytes, target: bytes, netloc: bytes, headers: Sequence[tuple[bytes, bytes]], length: int) -> bytes:
+    lines = [b"%b %b HTTP/1.1" % (method, target), b"Host: " + netloc]
+    lines += [b"%b: %b" % header for header in headers]
+    if length or method in _BODY_EXPECTED:
+        lines.append(b"Content-Length: %d" % length)
+    head = b"\r\n".join(lines)
+    # Whoever could smuggle a line end into a header could write a second request with our key in its place.
+    if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1 or b"\0" in head:
+        raise InvalidHeaderValue("A request header has a line break in it.")
+    return head + b"\r\n\r\n"
+
+
+@implementer(IPushProducer)
+class _FileFeed:
+    """
+    Feeds a file to a transport, piece by piece.
+    """
+
+    def __init__(self, file: BinaryIO, transport: IConsumer) -> None:
+        self.finished = False
+        self._file = file
+        self._transport = transport
+        self._paused = False
+        self._stopped = False
+
+    def start(self) -> None:
+        self._file.seek(0)
+        self._transport.registerProducer(self, True)
+        self.resumeProducing()
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        while not (self._paused or self._stopped or self.finished):
+            # The server closes a request's file when its client leaves; the exchange is then abandoned as well.
+            piece = b"" if self._file.closed else self._file.read(_PIECE)
+            if piece:
+                self._transport.write(piece)
+            else:
+                self.finished = not self._file.closed
+                self._stopped = True
+                self._transport.unregisterProducer()
+
+    def stopProducing(self) -> None:
+        self._stopped = True

@@ -1,0 +1,202 @@
+"""
+The composition root: a configuration and a reactor become the daemon.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from attrs import define, field
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IReactorCore,
+    IReactorFromThreads,
+    IReactorProcess,
+    IReactorTCP,
+    IReactorTime,
+)
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from claudeproxy.backends.claude.backend import ClaudeBackend
+from claudeproxy.backends.claude.conversations import TurnLocks
+from claudeproxy.backends.claude.demand import Demand
+from claudeproxy.backends.claude.environment import Launcher
+from claudeproxy.backends.claude.pool import Pool
+from claudeproxy.backends.openai.client import UpstreamClient, hostname_endpoints
+from claudeproxy.backends.openai.relay import OpenAIRelay
+from claudeproxy.config import Config, ServerConfig
+from claudeproxy.core.catalog import Catalog
+from claudeproxy.interfaces import ISessionStore
+from claudeproxy.ops.drain import Drain
+from claudeproxy.ops.signals import StopSignals
+from claudeproxy.store.keys import ConfiguredKeys
+from claudeproxy.store.sessions import MemorySessionStore
+from claudeproxy.web.access_log import AccessLog
+from claudeproxy.web.app import ProxyApp, make_site
+from claudeproxy.web.site import ProxySite
+
+__all__ = ["Daemon", "build", "claude_backend"]
+
+
+class IDaemonReactor(IReactorCore, IReactorFromThreads, IReactorProcess, IReactorTCP, IReactorTime):
+    """
+    What the daemon needs of the reactor.
+    """
+
+
+@implementer(IService)
+@define(eq=False, slots=False)
+class Daemon(Service):
+    """
+    Everything that runs, and the order in which it starts and stops.
+
+    A ``MultiService`` would stop all its children at once. Here nothing is taken from under a request: first no new
+    ones, then the running ones end, and only then what served them.
+    """
+
+    _log = Logger()
+
+    _reactor: IDaemonReactor
+    _server: ServerConfig
+    _site: ProxySite
+    _drain: Drain
+    _claude: ClaudeBackend
+    _upstream_client: UpstreamClient
+    _greet: Callable[[str], str]
+    """What is printed once it listens, from its URL."""
+    _afterwards: Callable[[], Deferred[Any]]
+    """Called at the very end of a stop."""
+    _port: IListeningPort | None = field(init=False, default=None)
+
+    def startService(self) -> None:
+        """
+        Listen, and begin to keep processes waiting; a port that cannot be had ends the program.
+        """
+        host, port = self._server.host, self._server.port
+        try:
+            self._port = self._reactor.listenTCP(port, self._site, interface=host)
+        except CannotListenError as error:
+            reason = getattr(error.socketError, "strerror", None) or error.socketError
+            sys.exit(f"claudeproxy: cannot listen on {host}:{port} (HOST, PORT): {reason}")
+        super().startService()
+        self._claude.start()
+        signals = StopSignals(lambda: self._reactor.callFromThread(self._reactor.stop), self._claude.kill)
+        self._reactor.callWhenRunning(signals.install)
+        url = _url(host, self._port)
+        self._log.info("claudeproxy is listening at {url}", url=url)
+        greeting = self._greet(url)
+        if greeting:
+            print(greeting, flush=True)
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Refuse new requests, let running ones end, and leave no process.
+        """
+        super().stopService()
+        return ensureDeferred(self._stop())
+
+    async def _stop(self) -> None:
+        self._drain.begin()
+        if self._port is not None:
+            await maybeDeferred(self._port.stopListening)
+        self._site.close_idle()
+        await self._drain.stop(self._server.shutdown_timeout)
+        await self._claude.stop()
+        await self._upstream_client.close()
+        await self._afterwards()
+
+
+def build(reactor: IDaemonReactor, config: Config, *, demo: bool = False) -> IService:
+    """
+    Build the daemon.
+
+    :param demo: put stubs with canned answers behind both backends.
+    """
+    greet: Callable[[str], str] = _no_greeting
+    afterwards: Callable[[], Deferred[Any]] = _nothing
+    if demo:
+        # Not part of the daemon: it is loaded when it is asked for.
+        from claudeproxy.testing.demo import Demo
+
+        stubs = Demo.listen(reactor)
+        config = stubs.configure(config)
+        shown = config
+        greet, afterwards = lambda url: stubs.greeting(url, shown), stubs.stop
+    sessions = MemorySessionStore(reactor, config.sessions.ttl, config.sessions.max_age, config.sessions.max_bytes)
+    claude = claude_backend(reactor, reactor, config, os.environ, sessions)
+    connect_timeout = config.upstream.connect_timeout
+    upstream_client = UpstreamClient(
+        reactor, hostname_endpoints(reactor, connect_timeout), connect_timeout=connect_timeout
+    )
+    drain = Drain(reactor)
+    app = ProxyApp(
+        keys=ConfiguredKeys(config.auth),
+        chat_backend=claude,
+        relay=OpenAIRelay(reactor, upstream_client, config.upstream),
+        catalog=Catalog(config.routing.model_map, config.routing.default_model),
+        server=config.server,
+        claude=config.claude,
+        routing=config.routing,
+        upstream=config.upstream,
+        drain=drain,
+        clock=reactor,
+    )
+    return Daemon(
+        reactor,
+        config.server,
+        make_site(app, AccessLog(config.log)),
+        drain,
+        claude,
+        upstream_client,
+        greet,
+        afterwards,
+    )
+
+
+def claude_backend(
+    clock: IReactorTime,
+    spawner: IReactorProcess,
+    config: Config,
+    environ: Mapping[str, str],
+    sessions: ISessionStore,
+) -> ClaudeBackend:
+    """
+    Build the Claude backend.
+
+    :param environ: the daemon's environment, of which the CLI sees the names that it may.
+    """
+    launcher = Launcher(config.claude, environ, config.routing.default_model)
+    demand = Demand.starting_with(config.claude.warm_processes, config.routing.default_model)
+    pool = Pool(config.claude, launcher, spawner, clock, demand)
+    return ClaudeBackend(
+        pool,
+        launcher,
+        sessions,
+        clock,
+        config.claude.request_timeout,
+        config.claude.max_processes,
+        TurnLocks(clock, config.sessions.busy_timeout),
+    )
+
+
+def _url(host: str, port: IListeningPort) -> str:
+    address = cast(Any, port.getHost())
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{shown}:{address.port}"
+
+
+def _no_greeting(url: str) -> str:
+    return ""
+
+
+def _nothing() -> Deferred[None]:
+    done: Deferred[None] = Deferred()
+    done.callback(None)
+    return done

@@ -1,0 +1,126 @@
+"""
+What ``twist claudeproxy`` runs: the command line, and the step from there to the service.
+
+Twisted answers a usage error with status 64 and all of its help. Ours end with one line and status 1, as every mistake
+in the configuration does.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from getopt import GetoptError, getopt
+from typing import Any, ClassVar, NoReturn, cast
+
+from twisted.application.service import IService
+from twisted.logger import LogLevel
+from twisted.python.usage import Options as UsageOptions
+from twisted.python.usage import UsageError
+
+from claudeproxy import __version__
+from claudeproxy.config import SETTINGS, Config, ConfigError, LogConfig, Setting, load
+from claudeproxy.config.document import report
+from claudeproxy.ops.logs import make_observer_factory
+
+__all__ = ["Options", "makeService"]
+
+
+def _parameters(row: Setting[object]) -> list[list[str | None]]:
+    default = f" [default: {row.default_text}]" if row.default_text else ""
+    parameters: list[list[str | None]] = [[row.option, None, None, row.help + default.replace("`", "")]]
+    if row.kind.secret:
+        parameters.append(
+            [f"{row.option}-file", None, None, f"Read --{row.option} from this file, which ps does not show."]
+        )
+    return parameters
+
+
+class Options(UsageOptions):
+    """
+    The command line of ``twist claudeproxy``, made from the table of settings.
+    """
+
+    synopsis = "[options]"
+    longdesc = (
+        "One door to Claude Code and to any OpenAI-compatible API. Every option can be an environment variable "
+        "(--max-body-bytes: MAX_BODY_BYTES) or a key of the TOML file that --config names (max_body_bytes)."
+    )
+    optParameters: ClassVar[list[list[str | None]]] = [
+        parameters for row in SETTINGS.values() for parameters in _parameters(row)
+    ]
+    optFlags: ClassVar[list[list[str | None]]] = [
+        ["demo", None, "Serve canned answers of built-in stubs: no key, no network."],
+        ["check-config", None, "Check the configuration and exit."],
+        ["print-config", None, "Show every setting with its origin, secrets masked, and exit."],
+    ]
+
+    config: Config
+
+    def opt_version(self) -> NoReturn:
+        """Show the version and exit."""
+        print(f"claudeproxy {__version__}")
+        sys.exit(0)
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """
+        Parse the command line; a mistake ends the program.
+        """
+        try:
+            UsageOptions.parseOptions(self, options)
+        except UsageError as error:
+            mistake = str(error).rstrip(".")
+            sys.exit(f"claudeproxy: {mistake}; twist claudeproxy --help lists the options")
+
+    def postOptions(self) -> None:
+        """
+        Merge the options with the other sources; a mistake ends the program.
+        """
+        given = {row: value for row, value in self.items() if isinstance(value, str)}
+        try:
+            self.config = load(given, os.environ)
+        except ConfigError as error:
+            sys.exit(f"claudeproxy: {error}")
+        if self["check-config"]:
+            print("configuration is valid")
+            sys.exit(0)
+        if self["print-config"]:
+            print(report(self.config))
+            sys.exit(0)
+        self._set_up_logging(self.config.log)
+
+    def _set_up_logging(self, log: LogConfig) -> None:
+        """
+        Have ``twist`` log as ``LOG_LEVEL`` and ``LOG_FORMAT`` say, unless its own options say how.
+        """
+        parent = self.parent
+        if parent is None:
+            return
+        chosen = _chosen_options(parent)
+        if "--log-format" not in chosen:
+            parent["fileLogObserverFactory"] = make_observer_factory(log.level, log.format)
+            if "--log-level" not in chosen:
+                # The observer filters by itself: our levels are finer than Twisted's.
+                parent["logLevel"] = LogLevel.debug
+
+
+def _chosen_options(parent: UsageOptions) -> set[str]:
+    """
+    Return the names of the options that were given to ``twist`` itself; it only keeps their values.
+    """
+    try:
+        given, _ = getopt(sys.argv[1:], parent.shortOpt, parent.longOpt)
+    except GetoptError:
+        return set()
+    return {name for name, _ in given}
+
+
+def makeService(options: Options) -> IService:
+    """
+    Build the service. The reactor is imported here, where ``twist`` has already chosen it.
+    """
+    from twisted.internet import reactor
+
+    from claudeproxy.service import build
+
+    return build(cast(Any, reactor), options.config, demo=bool(options["demo"]))

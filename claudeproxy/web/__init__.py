@@ -1,0 +1,3 @@
+"""
+The HTTP side: the only package that touches Klein and ``IRequest``.
+"""

@@ -1,0 +1,101 @@
+"""
+The access log: one line per request, when it is over.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from twisted.logger import ILogObserver, LogLevel, globalLogPublisher
+
+from claudeproxy.config import LogConfig
+from claudeproxy.ops.logs import is_logged
+from claudeproxy.ops.redaction import redact
+from claudeproxy.web.request import ProxyRequest
+
+__all__ = ["AccessLog"]
+
+_LEFT_EARLY = 499
+"""What is logged, after nginx's custom, for a client that left before its answer had begun."""
+
+_LONGEST = 200
+"""Characters of what a client wrote that are logged."""
+
+
+class AccessLog:
+    """
+    Called with each request when it is over.
+    """
+
+    def __init__(self, config: LogConfig, publisher: ILogObserver = globalLogPublisher) -> None:
+        """
+        :param publisher: where events go.
+        """
+        self._publish = publisher
+        self._is_on = is_logged("info", config.level)
+
+    def __call__(self, request: ProxyRequest) -> None:
+        if not self._is_on:
+            return
+        now = request.site.seconds()
+        self._publish(
+            {
+                "log_level": LogLevel.info,
+                "log_namespace": "claudeproxy.access",
+                "log_format": "{access[method]} {access[path]} {access[status]}",
+                "log_time": now,
+                "access": _fields(request, now),
+            }
+        )
+
+
+def _fields(request: ProxyRequest, now: float) -> dict[str, Any]:
+    """
+    Return what is said about a request; what is not known is left out.
+    """
+    began, answered, usage = request.began, request.answered, request.usage
+    request_id = request.request_id.decode("ascii")
+    fields: dict[str, Any] = {
+        "request_id": request_id if request.header(b"X-Request-Id") is None else _told(request_id),
+        "method": request.method.decode("ascii"),
+        "path": _path(request.uri.partition(b"?")[0][:_LONGEST]),
+        "status": _LEFT_EARLY if request.gone and answered is None else request.code,
+        "bytes": request.sentLength,
+    }
+    if request.key.name:
+        fields["key"] = request.key.name
+    if request.backend:
+        fields["backend"] = str(request.backend)
+    if request.model:
+        fields["model"] = _told(request.model[:_LONGEST])
+    if request.error:
+        fields["error"] = request.error
+    if usage is not None:
+        fields["input_tokens"] = usage.prompt_tokens
+        fields["output_tokens"] = usage.output_tokens
+        if usage.cost_usd is not None:
+            fields["cost_usd"] = usage.cost_usd
+    if began is not None:
+        if answered is not None:
+            fields["first_byte_ms"] = round((answered - began) * 1000, 1)
+        fields["total_ms"] = round((now - began) * 1000, 1)
+    if request.gone and not request.error:
+        fields["client_left"] = True
+    return fields
+
+
+@lru_cache(1024)
+def _told(text: str) -> str:
+    """
+    Return what a client wrote, as it may be logged.
+    """
+    return redact(text).encode("utf-8", "replace").decode("utf-8")
+
+
+@lru_cache(1024)
+def _path(path: bytes) -> str:
+    """
+    Return the path of a URL, as it may be logged: a secret can stand in it, but it is no path of a file.
+    """
+    return "/".join(map(_told, path.decode("latin-1").split("/")))

@@ -1,0 +1,90 @@
+"""
+The routes of the daemon, all of them, and what they are made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from attrs import define, field
+from klein import Klein
+from twisted.internet.interfaces import IReactorTime
+
+from claudeproxy.config import ClaudeConfig, RoutingConfig, ServerConfig, UpstreamConfig
+from claudeproxy.core.catalog import Catalog
+from claudeproxy.interfaces import IChatBackend, IKeyStore, IReadiness, IRelay
+from claudeproxy.ops.drain import Drain
+from claudeproxy.web.chat import ChatRoute
+from claudeproxy.web.cors import CrossOrigin
+from claudeproxy.web.health import HealthRoute
+from claudeproxy.web.models import ModelsRoute
+from claudeproxy.web.passthrough import Passthrough
+from claudeproxy.web.request import ProxyRequest
+from claudeproxy.web.routes import Routes
+from claudeproxy.web.site import ProxySite
+
+__all__ = ["ProxyApp", "make_site"]
+
+
+@define(eq=False, kw_only=True)
+class ProxyApp:
+    """
+    The web side, composed of its collaborators.
+    """
+
+    keys: IKeyStore
+    chat_backend: IChatBackend
+    relay: IRelay
+    catalog: Catalog
+    server: ServerConfig
+    claude: ClaudeConfig
+    routing: RoutingConfig
+    upstream: UpstreamConfig
+    drain: Drain
+    clock: IReactorTime
+    readiness: Sequence[IReadiness] = ()
+    """What else can make the daemon unready."""
+    cross_origin: CrossOrigin = field(init=False)
+    routes: Routes = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.cross_origin = CrossOrigin(self.server.cors_allowed_origins)
+        self.routes = Routes(self.keys, self.drain, self.cross_origin)
+        keepalive = self.server.keepalive_interval
+        passthrough = Passthrough(self.relay, self.upstream, self.drain, self.clock, keepalive)
+        chat = ChatRoute(self.chat_backend, passthrough, self.catalog, self.routing, self.drain, self.clock, keepalive)
+        models = ModelsRoute(self.relay, self.catalog, self.routing, self.drain, self.clock.seconds())
+        health = HealthRoute(self.chat_backend, self.relay, self.claude, (self.drain, *self.readiness))
+
+        # Paths are below /v1, which a client may write or leave out.
+        self.routes.public("/", GET=health.root)
+        self.routes.public("/health", GET=health.health)
+        self.routes.public("/health/live", GET=health.live)
+        self.routes.public("/health/ready", GET=health.ready)
+        self.routes.authorized("/chat/completions", POST=chat.create)
+        self.routes.authorized("/models", GET=models.index)
+        self.routes.authorized("/models/<path:model>", GET=models.one)
+        self.routes.authorized("/<path:rest>", any_method=passthrough.any_path)
+
+    @property
+    def klein(self) -> Klein:
+        """
+        Klein's side of it.
+        """
+        return self.routes.klein
+
+
+def make_site(app: ProxyApp, access_log: Callable[[ProxyRequest], None] | None = None) -> ProxySite:
+    """
+    Return the factory to listen with.
+
+    :param access_log: called with each request when it is over.
+    """
+    return ProxySite(
+        app.klein.resource(),
+        clock=app.clock,
+        drain=app.drain,
+        cross_origin=app.cross_origin,
+        max_body_bytes=app.server.max_body_bytes,
+        access_log=access_log,
+    )

@@ -1,0 +1,93 @@
+"""
+Cross-origin requests: scripts of the origins that the operator named may read the answers, nobody else's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from twisted.web.http import NO_CONTENT, Request
+
+from claudeproxy.errors import OriginNotAllowed
+
+__all__ = ["CrossOrigin"]
+
+_MAX_AGE = b"86400"
+"""Seconds for which a browser may remember a preflight."""
+
+_EXPOSED = b", ".join(
+    (
+        b"X-Request-ID",
+        b"X-Upstream-Request-ID",
+        b"X-Backend-Mode",
+        b"X-Claude-Session-ID",
+        b"X-Claude-Session-Created",
+        b"X-Claude-Ignored-Params",
+        b"X-RateLimit-Limit",
+        b"X-RateLimit-Remaining",
+        b"X-RateLimit-Reset",
+        b"Retry-After",
+    )
+)
+"""What a script may read besides the body."""
+
+_CROSS_SITE = frozenset({b"cross-site", b"same-site"})
+
+
+class CrossOrigin:
+    """
+    The rules for one list of allowed origins; compared exactly, as a browser sends them.
+    """
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        origins = [origin.encode("ascii") for origin in allowed]
+        vary = b"Vary: Origin\r\n" if origins else b""
+        self._lines = {
+            origin: b"Access-Control-Allow-Origin: %b\r\nAccess-Control-Expose-Headers: %b\r\n%b"
+            % (origin, _EXPOSED, vary)
+            for origin in origins
+        }
+        self.default_lines = vary
+        """The header lines of an answer to a request without an origin."""
+
+    def lines(self, origin: bytes) -> bytes:
+        """
+        Return the header lines, ready to be sent, of an answer to a request from ``origin``.
+        """
+        return self._lines.get(origin, self.default_lines)
+
+    def is_foreign(self, request: Request) -> bool:
+        """
+        Whether a browser says that a page of another site, which is not on the list, sent the request.
+
+        Where no key is asked for, this is what keeps the web out of a daemon on loopback: for a page that only wants to
+        send, a browser asks for no preflight.
+        """
+        headers = request.requestHeaders
+        origin = headers.getRawHeaders(b"Origin")
+        if origin is None or origin[-1] in self._lines:
+            return False
+        site = headers.getRawHeaders(b"Sec-Fetch-Site")
+        return site is not None and site[-1] in _CROSS_SITE
+
+    def answer_options(self, request: Request, allow: bytes) -> bytes:
+        """
+        Answer ``OPTIONS``, a browser's preflight or anyone's question, and return the empty body.
+
+        :param allow: the methods of the route, comma-separated.
+        :raises OriginNotAllowed: a preflight from an origin that is not on the list.
+        """
+        asked = request.requestHeaders
+        answer = request.responseHeaders
+        origin = asked.getRawHeaders(b"Origin")
+        if origin is not None and asked.hasHeader(b"Access-Control-Request-Method"):
+            if origin[-1] not in self._lines:
+                raise OriginNotAllowed("Scripts of this origin may not use this server (CORS_ALLOWED_ORIGINS).")
+            answer.setRawHeaders(b"Access-Control-Allow-Methods", (allow,))
+            answer.setRawHeaders(b"Access-Control-Max-Age", (_MAX_AGE,))
+            wanted = asked.getRawHeaders(b"Access-Control-Request-Headers")
+            if wanted is not None:
+                answer.setRawHeaders(b"Access-Control-Allow-Headers", (b", ".join(wanted),))
+        answer.setRawHeaders(b"Allow", (allow,))
+        request.setResponseCode(NO_CONTENT)
+        return b""

@@ -1,0 +1,57 @@
+"""
+What exceptions become: the one place that turns them into answers.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from claudeproxy.errors import ClaudeProxyError, InternalError, MethodNotSupported, UnknownURL
+from claudeproxy.web.answers import error_answer
+from claudeproxy.web.request import ProxyRequest
+
+__all__ = ["answer_failure"]
+
+_log = Logger()
+
+
+async def answer_failure(request: ProxyRequest, failure: Failure) -> bytes | None:
+    """
+    Answer a request whose handler, or whose routing, failed; Klein sends what this returns.
+
+    Before the first byte the failure has its own status. After it the stream says what it can, and its connection ends.
+    """
+    if request.gone:
+        # Klein must not finish a request that nobody waits for any more.
+        await request.departure()
+        return None
+    error = _public(request, failure)
+    request.error = error.code
+    if request.stream is not None:
+        if request.startedWriting:
+            await request.stream.broke(error)
+            return None
+        request.stream.end()
+    return error_answer(request, error)
+
+
+def _public(request: ProxyRequest, failure: Failure) -> ClaudeProxyError:
+    """
+    Return what the client may know of a failure.
+    """
+    value = failure.value
+    if isinstance(value, ClaudeProxyError):
+        return value
+    if isinstance(value, MethodNotAllowed):
+        allowed = ", ".join(sorted(value.valid_methods or ()))
+        return MethodNotSupported("The method is not supported here.", headers=(("Allow", allowed),))
+    if isinstance(value, HTTPException):
+        return UnknownURL(f"There is no {request.method.decode('ascii')} {request.path.decode('ascii', 'replace')}.")
+    if isinstance(value, CancelledError):
+        _log.error("A request was cancelled although its client still waits.")
+    else:
+        _log.failure("A request failed.", failure)
+    return InternalError("The server had an internal error.")

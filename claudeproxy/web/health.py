@@ -1,0 +1,101 @@
+"""
+What the daemon says about itself, to anyone: cheap answers, no model is ever asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from attrs import frozen
+
+from claudeproxy import __version__
+from claudeproxy.config import ClaudeConfig
+from claudeproxy.interfaces import IChatBackend, IReadiness, IRelay
+from claudeproxy.web.answers import json_answer
+from claudeproxy.web.request import ProxyRequest
+
+__all__ = ["HealthRoute"]
+
+_encode = msgspec.json.Encoder().encode
+
+
+@frozen
+class HealthRoute:
+    """
+    The root and the health checks.
+    """
+
+    _backend: IChatBackend
+    _relay: IRelay
+    _claude: ClaudeConfig
+    _readiness: Sequence[IReadiness]
+
+    async def root(self, request: ProxyRequest) -> bytes:
+        """
+        Say what this is.
+        """
+        body = {
+            "name": "claudeproxy",
+            "version": __version__,
+            "links": {"chat_completions": "/v1/chat/completions", "models": "/v1/models", "health": "/health"},
+        }
+        return json_answer(request, _encode(body))
+
+    async def health(self, request: ProxyRequest) -> bytes:
+        """
+        Say how everything is.
+        """
+        claude = self._backend.health()
+        checks: dict[str, Any] = {
+            "claude_cli": claude.status,
+            "anthropic_key": self._anthropic_key(),
+            "openai_passthrough": self._relay.health(),
+            "capacity": {
+                "active": claude.active,
+                "max": claude.max,
+                "queued": claude.queued,
+                "warm": claude.warm,
+                "live": claude.live,
+                "parked": claude.parked,
+            },
+        }
+        reasons = self._unready_reasons()
+        body = {
+            "status": "unavailable" if reasons else "ready",
+            "version": __version__,
+            "claude_version": claude.version,
+            "checks": checks,
+            "reasons": reasons,
+        }
+        return json_answer(request, _encode(body), 503 if reasons else 200)
+
+    async def live(self, request: ProxyRequest) -> bytes:
+        """
+        Say that the daemon answers at all: what a supervisor asks before it starts a new one.
+        """
+        return json_answer(request, _encode({"status": "alive"}))
+
+    async def ready(self, request: ProxyRequest) -> bytes:
+        """
+        Say whether requests may come: what a load balancer asks.
+        """
+        reasons = self._unready_reasons()
+        body = {"status": "unavailable" if reasons else "ready", "reasons": reasons}
+        return json_answer(request, _encode(body), 503 if reasons else 200)
+
+    def _anthropic_key(self) -> str:
+        claude = self._claude
+        has_one = claude.api_key or claude.auth_token or claude.oauth_token or claude.login
+        return "ok" if has_one else "missing"
+
+    def _unready_reasons(self) -> list[str]:
+        """
+        Return why requests should go elsewhere: something says so, or there is no backend that could serve one.
+        """
+        reasons = [reason for source in self._readiness for reason in source.unready_reasons()]
+        has_claude = self._backend.health().status == "ok" and self._anthropic_key() == "ok"
+        if not has_claude and self._relay.health() != "ok":
+            reasons.append("no backend can serve a request")
+        return reasons

@@ -1,0 +1,108 @@
+"""
+``GET /v1/models``, in a shape that the clients of both dialects read.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from attrs import frozen
+
+from claudeproxy.config import RoutingConfig
+from claudeproxy.core.catalog import Catalog
+from claudeproxy.errors import ModelNotFound
+from claudeproxy.interfaces import IRelay
+from claudeproxy.ops.drain import Drain
+from claudeproxy.web.answers import json_answer
+from claudeproxy.web.request import ProxyRequest
+
+__all__ = ["ModelsRoute"]
+
+Entry = dict[str, Any]
+
+_encode = msgspec.json.Encoder().encode
+
+
+@frozen
+class ModelsRoute:
+    """
+    Claude's models, the names that stand for them, and the upstream's own list.
+    """
+
+    _relay: IRelay
+    _catalog: Catalog
+    _routing: RoutingConfig
+    _drain: Drain
+    _since: float
+    """Seconds since the epoch; what is said about the age of names that have none."""
+
+    async def index(self, request: ProxyRequest) -> bytes:
+        """
+        List all models. Neither dialect's client is to ask for a next page.
+        """
+        models = list((await self._models()).values())
+        body = {
+            "object": "list",
+            "data": models,
+            "has_more": False,
+            "first_id": models[0]["id"] if models else None,
+            "last_id": models[-1]["id"] if models else None,
+        }
+        return json_answer(request, _encode(body))
+
+    async def one(self, request: ProxyRequest, model: str) -> bytes:
+        """
+        Describe one model; also a Claude model whose name is on no list.
+
+        :raises ModelNotFound: nobody knows it.
+        """
+        known = (await self._models()).get(model)
+        if known is None:
+            if not self._catalog.is_claude(model):
+                raise ModelNotFound(f"The model {model!r} does not exist.", param="model")
+            known = self._claude(model)
+        return json_answer(request, _encode(known))
+
+    async def _models(self) -> dict[str, Entry]:
+        """
+        Merge the lists. Of two entries with one name, that one counts whose backend would serve the name.
+        """
+        upstream = await self._drain.track(self._relay.upstream_models())
+        models = {name: self._claude(name) for name in self._catalog.names()}
+        for entry in upstream:
+            name = entry["id"]
+            if not (name in models and self._routing.route_claude_models and self._catalog.is_claude(name)):
+                models[name] = self._upstreams(entry)
+        return models
+
+    def _claude(self, name: str) -> Entry:
+        return _entry(name, int(self._since), "anthropic")
+
+    def _upstreams(self, entry: Entry) -> Entry:
+        """
+        Complete an entry of the upstream's; what else it says is kept.
+        """
+        created, owner = entry.get("created"), entry.get("owned_by")
+        number = int(created) if isinstance(created, int | float) and 0 <= created < 2**33 else int(self._since)
+        return {**_entry(entry["id"], number, owner if isinstance(owner, str) else "upstream"), **_told(entry)}
+
+
+def _entry(name: str, created: int, owner: str) -> Entry:
+    return {
+        "id": name,
+        "object": "model",
+        "created": created,
+        "owned_by": owner,
+        "type": "model",
+        "display_name": name,
+        "created_at": datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+def _told(entry: Entry) -> Entry:
+    """
+    Return what an upstream's entry says beyond what every entry has.
+    """
+    return {key: value for key, value in entry.items() if key not in ("id", "object", "created", "owned_by", "type")}

@@ -1,0 +1,208 @@
+"""
+One request of a client: what it is, and what becomes known of it on its way.
+"""
+
+# Twisted's web server has hardly any types.
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from tempfile import SpooledTemporaryFile
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import ITCPTransport
+from twisted.python.failure import Failure
+from twisted.web.iweb import INonQueuedRequestFactory
+from twisted.web.server import Request
+from zope.interface import provider
+
+from claudeproxy.core.access import OPEN_DOOR, KeyPolicy
+from claudeproxy.core.events import Usage
+from claudeproxy.errors import ClaudeProxyError, InternalError
+from claudeproxy.web.answers import error_answer
+from claudeproxy.web.paths import read_target
+
+if TYPE_CHECKING:
+    from claudeproxy.web.channel import ProxyChannel
+    from claudeproxy.web.site import ProxySite
+
+__all__ = ["SECURITY_LINES", "ProxyRequest", "Stream"]
+
+SECURITY_LINES = (
+    b"X-Content-Type-Options: nosniff\r\n"
+    b"X-Frame-Options: DENY\r\n"
+    b"Content-Security-Policy: default-src 'none'\r\n"
+    b"Referrer-Policy: no-referrer\r\n"
+)
+"""Header lines, ready to be sent, of every answer of the API."""
+
+_BODY_IN_MEMORY = 1024 * 1024
+"""Bytes of a body beyond which it waits in a temporary file."""
+
+
+class Stream(Protocol):
+    """
+    What a request knows of the sink that answers it.
+    """
+
+    def end(self) -> None:
+        """
+        Let go of the producer and the timer. Harmless when said twice.
+        """
+
+    async def broke(self, error: ClaudeProxyError) -> None:
+        """
+        Say what went wrong in an answer that has begun, and end the connection.
+        """
+
+
+@provider(INonQueuedRequestFactory)
+class ProxyRequest(Request):
+    """
+    One request, and what becomes known of it on its way.
+    """
+
+    defaultContentType = None
+    channel: ProxyChannel
+    site: ProxySite
+    transport: ITCPTransport
+    content: Any
+    """The body: a file, at its beginning; closed when the client has left."""
+
+    request_id = b""
+    relayed_path = b"/"
+    """Path and query below ``/v1``, as an upstream gets them."""
+    versioned = False
+    """Whether the client wrote ``/v1``."""
+    policy = SECURITY_LINES
+    """Header lines, ready to be sent, that the answer has whatever it is."""
+    stream: Stream | None = None
+    """The sink that answers, when there is one."""
+    gone = False
+    """Whether the client has left."""
+
+    # What the access log tells.
+    key: KeyPolicy = OPEN_DOOR
+    backend: str = ""
+    """Also the value of ``X-Backend-Mode``."""
+    model: str = ""
+    error: str = ""
+    """The code of the error that was the answer, or that ended it."""
+    usage: Usage | None = None
+    began: float | None = None
+    """When the request was complete; None while it is not."""
+    answered: float | None = None
+    """When the head of the answer was written."""
+
+    def __init__(self, channel: ProxyChannel) -> None:
+        super().__init__(channel, parsePOSTFormSubmission=False)
+        self.site = channel.site
+        self._received = 0
+        self._headers: Mapping[bytes, Sequence[bytes]] = {}
+
+    # -- Called by the channel, in this order ---------------------------------
+
+    def gotLength(self, length: int | None) -> None:
+        """
+        The head is complete; a body of ``length`` bytes, or a chunked one, comes next.
+        """
+        small = length is not None and length <= _BODY_IN_MEMORY
+        self.content = BytesIO() if small else SpooledTemporaryFile(_BODY_IN_MEMORY)  # noqa: SIM115
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """
+        A piece of the body has come.
+        """
+        self._received += len(data)
+        if self._received > self.site.max_body_bytes:
+            self.channel.refuse(self.site.too_large())
+        else:
+            self.content.write(data)
+
+    def process(self) -> None:
+        """
+        The request is complete.
+        """
+        self.began = self.site.seconds()
+        self.site.drain.entered()
+        try:
+            self.site.introduce(self)
+            target = read_target(self.uri)
+            self.relayed_path, self.versioned = target.relayed, target.versioned
+            self.prepath, self.postpath = [], target.route[1:].split(b"/")
+            self.site.resource.render(self)
+        except ClaudeProxyError as error:
+            self._answer(error)
+        except Exception:
+            self.processingFailed(Failure())
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        The client has left before its answer was complete.
+        """
+        self.gone = True
+        if self.stream is not None:
+            self.stream.end()
+        super().connectionLost(reason)
+        self.site.over(self)
+
+    # -- Called by whoever answers --------------------------------------------
+
+    def finish(self) -> None:
+        """
+        The answer is complete.
+        """
+        super().finish()
+        self.site.over(self)
+
+    def processingFailed(self, reason: Failure) -> Failure:
+        """
+        Answer a failure that nothing above has handled.
+        """
+        self._log.failure("A request failed.", reason)
+        if self.startedWriting:
+            self.loseConnection()
+        else:
+            self._answer(InternalError("The server had an internal error."))
+        return reason
+
+    def read_headers(self) -> None:
+        """
+        Take the client's headers, as far as they have come.
+        """
+        self._headers = dict(self.requestHeaders.getAllRawHeaders())
+
+    def header(self, name: bytes) -> bytes | None:
+        """
+        Return the last value of one of the client's headers, or None.
+
+        :param name: as Twisted spells it: each word with one capital, ``X-Api-Key``.
+        """
+        values = self._headers.get(name)
+        return values[-1] if values else None
+
+    def headers(self, name: bytes) -> Sequence[bytes]:
+        """
+        Return all values of one of the client's headers, spelled as for :meth:`header`.
+        """
+        return self._headers.get(name, ())
+
+    def departure(self) -> Deferred[None]:
+        """
+        Fires when the connection is gone, for whatever reason.
+        """
+        return self.notifyFinish().addErrback(lambda _: None)
+
+    def getRequestHostname(self) -> bytes:
+        """
+        Name no host: no route depends on it, and a strange one in the request shall do no harm.
+        """
+        return b"localhost"
+
+    def _answer(self, error: ClaudeProxyError) -> None:
+        self.error = error.code
+        self.write(error_answer(self, error))
+        self.finish()

@@ -1,0 +1,99 @@
+"""
+The way into the URL map, which no route can take without saying who may use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from klein import Klein
+
+from claudeproxy.errors import MethodNotSupported, ServerShuttingDown
+from claudeproxy.interfaces import IKeyStore
+from claudeproxy.ops.drain import Drain
+from claudeproxy.web.auth import authenticate
+from claudeproxy.web.cors import CrossOrigin
+from claudeproxy.web.failures import answer_failure
+from claudeproxy.web.request import ProxyRequest
+
+__all__ = ["Handler", "Routes"]
+
+Handler = Callable[..., Awaitable[bytes | None]]
+"""Called with the request and the path's variables; returns a body for Klein to send, or None when all is written."""
+
+_ALL_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
+
+class Routes:
+    """
+    Klein's routes, added by :meth:`public` and :meth:`authorized` and by nothing else.
+
+    A route answers ``HEAD`` where it answers ``GET``, ``OPTIONS`` always and without a key, and 405 to methods that it
+    does not have: a path of ours never falls through to a more general route.
+    """
+
+    def __init__(self, keys: IKeyStore, drain: Drain, cross_origin: CrossOrigin) -> None:
+        self.klein = Klein()
+        # The path has been read already (see paths.py); what still has doubled slashes has them encoded.
+        self.klein.url_map.merge_slashes = False
+        self.klein.handle_errors(Exception)(answer_failure)  # type: ignore[arg-type]  # our requests, not any
+        self.public_paths: set[str] = set()
+        """The paths that anyone may use."""
+        self._keys = keys
+        self._drain = drain
+        self._cross_origin = cross_origin
+
+    def public(self, path: str, **methods: Handler) -> None:
+        """
+        Add a route for anyone, also while the daemon drains.
+
+        :param methods: the handlers by method: ``GET=self.index``.
+        """
+        self.public_paths.add(path)
+        self._add(path, methods, lambda request: None)
+
+    def authorized(self, path: str, any_method: Handler | None = None, **methods: Handler) -> None:
+        """
+        Add a route for holders of a key, whose policy the request then has.
+
+        :param any_method: serves the methods that are not among ``methods``.
+        """
+        self._add(path, methods, self._let_in, any_method)
+
+    def _add(
+        self,
+        path: str,
+        methods: Mapping[str, Handler],
+        let_in: Callable[[ProxyRequest], None],
+        any_method: Handler | None = None,
+    ) -> None:
+        handlers = {name.encode("ascii"): handler for name, handler in methods.items()}
+        if b"GET" in handlers:
+            handlers.setdefault(b"HEAD", handlers[b"GET"])
+        allow = _ALL_METHODS if any_method is not None else b", ".join((*handlers, b"OPTIONS"))
+
+        @self.klein.route(path, endpoint=path)
+        def serve(request: ProxyRequest, **variables: str) -> Awaitable[bytes | None] | bytes:
+            # Klein hands what this raises, and what its result fails with, to answer_failure.
+            if request.method == b"OPTIONS":
+                return self._cross_origin.answer_options(request, allow)
+            let_in(request)
+            handler = handlers.get(request.method, any_method)
+            if handler is None:
+                raise _not_supported(request.method, allow)
+            return handler(request, **variables)
+
+    def _let_in(self, request: ProxyRequest) -> None:
+        """
+        Turn away whoever has no key, and everybody while the daemon drains.
+        """
+        request.key = authenticate(request, self._keys, self._cross_origin)
+        if self._drain.draining:
+            raise ServerShuttingDown("The server is shutting down.")
+
+
+def _not_supported(method: bytes, allow: bytes) -> MethodNotSupported:
+    allowed = allow.decode("ascii")
+    return MethodNotSupported(
+        f"This URL does not support {method.decode('ascii')}, only {allowed}.", headers=(("Allow", allowed),)
+    )

@@ -1,0 +1,121 @@
+"""
+The daemon as a user starts it, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessDone, ProcessTerminated
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+
+from tests.live.claude import alive, until
+
+__all__ = ["Daemon", "Exit"]
+
+_LISTENING = re.compile(r"listening at (http://[^\s\"]+)")
+
+
+@define
+class Exit:
+    """
+    How a process ended.
+    """
+
+    code: int | None
+    signal: int | None
+    out: str
+    err: str
+
+
+@define(eq=False, slots=False)
+class Daemon(ProcessProtocol):
+    """
+    ``twist claudeproxy``, listening at a free port of loopback unless told otherwise.
+    """
+
+    reactor: Any
+    pid: int = 0
+    out: str = ""
+    err: str = ""
+    children: set[int] = field(factory=set)
+    """Every process that it was seen to have."""
+    _ended: Exit | None = None
+    _waiting: list[Deferred[Exit]] = field(factory=list)
+
+    @classmethod
+    def start(cls, reactor: Any, environ: Mapping[str, str], *arguments: str) -> Daemon:
+        """Start it with these settings and nothing else of this process's environment but its PATH."""
+        daemon = cls(reactor)
+        transport = reactor.spawnProcess(
+            daemon,
+            sys.executable,
+            [sys.executable, "-m", "twisted", "claudeproxy", *arguments],
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": "/nonexistent",
+                "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path[1:]]),
+                "PORT": "0",
+                **environ,
+            },
+        )
+        daemon.pid = transport.pid
+        return daemon
+
+    async def url(self) -> str:
+        """Where it listens, once it does."""
+        await until(self.reactor, lambda: self._ended is not None or _LISTENING.search(self.out) is not None, 20)
+        found = _LISTENING.search(self.out)
+        assert found is not None, f"it did not start: {self.err}"
+        return found.group(1)
+
+    def look(self) -> set[int]:
+        """Note the processes that it has now, and return those of the CLI that still run."""
+        for children in Path(f"/proc/{self.pid}/task").glob("*/children"):
+            self.children |= {int(pid) for pid in children.read_text().split()}
+        return {pid for pid in self.children if alive(pid)}
+
+    def kill(self, number: int = signal.SIGTERM) -> Deferred[Exit]:
+        """Send a signal; fires when it has ended."""
+        self.look()
+        self.transport.signalProcess(number)  # type: ignore[union-attr,arg-type]
+        return self.ended()
+
+    def ended(self) -> Deferred[Exit]:
+        """Fire when it has ended."""
+        waiting: Deferred[Exit] = Deferred()
+        if self._ended is not None:
+            waiting.callback(self._ended)
+        else:
+            self._waiting.append(waiting)
+        return waiting
+
+    def log(self) -> list[dict[str, Any]]:
+        """The lines of its log."""
+        return [json.loads(line) for line in self.out.splitlines() if line.startswith("{")]
+
+    def outReceived(self, data: bytes) -> None:
+        self.out += data.decode()
+
+    def errReceived(self, data: bytes) -> None:
+        self.err += data.decode()
+
+    def processExited(self, reason: Failure) -> None:
+        pass
+
+    def processEnded(self, reason: Failure) -> None:
+        assert isinstance(reason.value, ProcessDone | ProcessTerminated)
+        self._ended = Exit(reason.value.exitCode, reason.value.signal, self.out, self.err)
+        waiting, self._waiting = self._waiting, []
+        for deferred in waiting:
+            deferred.callback(self._ended)

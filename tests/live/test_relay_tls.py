@@ -1,0 +1,208 @@
+"""
+The relay to an upstream over TLS.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_twisted
+from attrs import frozen
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError
+from twisted.internet.interfaces import IReactorTCP, IReactorTime
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.ssl import Certificate, PrivateCertificate, trustRootFromCertificates
+from zope.interface import implementer
+
+from claudeproxy.errors import UpstreamUnreachable
+from claudeproxy.testing.openai import StubOpenAI
+from claudeproxy.testing.playing import End, RawAnswer
+from tests.live.relaying import LiveRelay, MemorySink, chat, until
+
+
+@frozen
+class Authority:
+    """
+    Issues certificates that only those trust who trust it.
+    """
+
+    key: ec.EllipticCurvePrivateKey
+    certificate: x509.Certificate
+
+    @classmethod
+    def make(cls) -> Authority:
+        key = ec.generate_private_key(ec.SECP256R1())
+        return cls(key, _certificate("Test Authority", key, key, "Test Authority", x509.BasicConstraints(True, None)))
+
+    @property
+    def trust_root(self) -> Any:
+        return trustRootFromCertificates([Certificate.loadPEM(self.certificate.public_bytes(Encoding.PEM))])
+
+    def issue(self, *names: x509.GeneralName) -> PrivateCertificate:
+        """A server's certificate and key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = _certificate("server", key, self.key, "Test Authority", x509.SubjectAlternativeName(names))
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        return PrivateCertificate.loadPEM(certificate.public_bytes(Encoding.PEM) + pem)
+
+
+def _certificate(
+    subject: str,
+    key: ec.EllipticCurvePrivateKey,
+    signer: ec.EllipticCurvePrivateKey,
+    issuer: str,
+    extension: x509.ExtensionType,
+) -> x509.Certificate:
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder(
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]),
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]),
+        key.public_key(),
+        x509.random_serial_number(),
+        now - datetime.timedelta(days=1),
+        now + datetime.timedelta(days=1),
+    )
+    return builder.add_extension(extension, critical=False).sign(signer, SHA256())
+
+
+@implementer(IReactorTCP, IReactorTime)
+class OverTLS:
+    """
+    A reactor whose ports speak TLS, so that the stub does.
+    """
+
+    def __init__(self, certificate: PrivateCertificate) -> None:
+        self._options = certificate.options()
+        self.seconds = reactor.seconds
+        self.callLater = reactor.callLater
+        self.getDelayedCalls = reactor.getDelayedCalls
+        self.connectTCP = reactor.connectTCP
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        return reactor.listenSSL(port, factory, self._options, backlog, interface)
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    """A certificate authority of our own."""
+    return Authority.make()
+
+
+@pytest_twisted.async_yield_fixture
+async def stub(authority: Authority) -> AsyncIterator[StubOpenAI]:
+    """A stub that has a certificate for localhost."""
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    stub = await StubOpenAI().listen(OverTLS(authority.issue(x509.DNSName("localhost"), address)))
+    yield stub
+    await stub.stop()
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+@pytest_twisted.ensureDeferred
+async def test_a_verified_upstream(authority: Authority, stub: StubOpenAI, host: str) -> None:
+    """An upstream whose certificate is good is served over TLS, on kept connections."""
+    live = LiveRelay.to(reactor, f"https://{host}:{stub.port}/v1", trust_root=authority.trust_root)
+
+    for _ in range(3):
+        sink = await live.answer(chat(stream=True))
+        assert sink.body.endswith(b"data: [DONE]\n\n")
+
+    assert stub.connections == 1
+    assert stub.requests[0].headers["host"] == f"{host}:{stub.port}"
+    await live.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_authority_that_nobody_knows(stub: StubOpenAI) -> None:
+    """Without trust in its authority an upstream gets no request, and the client hears why."""
+    live = LiveRelay.to(reactor, f"https://localhost:{stub.port}/v1")
+
+    with pytest.raises(UpstreamUnreachable, match="TLS handshake with the upstream failed: certificate verify failed"):
+        await live.answer(chat())
+
+    assert stub.requests == []
+    await live.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_certificate_for_another_name(authority: Authority) -> None:
+    """A good certificate for another name is no good."""
+    stub = await StubOpenAI().listen(OverTLS(authority.issue(x509.DNSName("elsewhere.example"))))
+    live = LiveRelay.to(reactor, f"https://localhost:{stub.port}/v1", trust_root=authority.trust_root)
+
+    with pytest.raises(UpstreamUnreachable, match="certificate is not for its name"):
+        await live.answer(chat())
+
+    assert stub.requests == []
+    await live.stop()
+    await stub.stop()
+
+
+class Plain(Protocol):
+    """
+    Answers whatever comes in plain HTTP.
+    """
+
+    def dataReceived(self, data: bytes) -> None:
+        transport: Any = self.transport
+        transport.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_upstream_without_tls(authority: Authority) -> None:
+    """Plain HTTP behind an https URL is a handshake that fails."""
+    listening = reactor.listenTCP(0, Factory.forProtocol(Plain), interface="127.0.0.1")
+    port = listening.getHost().port
+    live = LiveRelay.to(reactor, f"https://127.0.0.1:{port}/v1", trust_root=authority.trust_root)
+
+    with pytest.raises(UpstreamUnreachable, match="TLS handshake with the upstream failed: wrong version number"):
+        await live.answer(chat())
+
+    await live.stop()
+    await listening.stopListening()
+
+
+@pytest.mark.parametrize("paused", [True, False])
+@pytest_twisted.ensureDeferred
+async def test_a_departure(authority: Authority, stub: StubOpenAI, paused: bool) -> None:
+    """A client that leaves takes the TLS connection with it at once, also when it has not read for a while."""
+    stub.script("/v1/chat/completions", RawAnswer(200, (), (b"x" * 65536,) * 300, chunked=True))
+    live = LiveRelay.to(reactor, f"https://localhost:{stub.port}/v1", trust_root=authority.trust_root)
+    sink = MemorySink()
+    relayed = live.send(chat(stream=True), sink)
+    await sink.after(1)
+    if paused:
+        assert sink.producer is not None
+        sink.producer.pauseProducing()
+        await until(reactor, lambda: stub.requests[0].paused)
+    departed = stub.next_departure()
+
+    relayed.cancel()
+
+    with pytest.raises(CancelledError):
+        await relayed
+    await departed
+    assert len(sink.body) < 300 * 65536
+    await live.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_upstream_that_dies(authority: Authority, stub: StubOpenAI) -> None:
+    """An answer that breaks off is an error over TLS as well."""
+    stub.script("/v1/chat/completions", RawAnswer(200, (), (b"data: 1\n\n", End.CLOSE), chunked=True))
+    live = LiveRelay.to(reactor, f"https://localhost:{stub.port}/v1", trust_root=authority.trust_root)
+
+    with pytest.raises(UpstreamUnreachable, match="middle of its answer"):
+        await live.answer(chat(stream=True))
+
+    await live.stop()

@@ -1,0 +1,164 @@
+"""
+The documentation says all that there is, and nothing that there is not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from twisted.internet.task import Clock
+
+from claudeproxy import errors
+from claudeproxy.config import SETTINGS, Config
+from claudeproxy.config.document import reference, sample
+from claudeproxy.errors import ClaudeProxyError
+from claudeproxy.ops.drain import Drain
+from claudeproxy.web.app import ProxyApp
+
+PROJECT = Path(__file__).parents[1]
+DOCS = PROJECT / "docs"
+PAGES = [PROJECT / "README.md", *sorted(DOCS.rglob("*.md"))]
+
+FOREIGN = {"CLAUDE_CONFIG_DIR", "DENY", "GET", "HEAD", "HOME", "LANG", "OPTIONS", "PATH", "POST", "TERM"}
+"""What the pages write as they write settings, and what is none."""
+
+
+def rows(page: str) -> Iterator[list[str]]:
+    """
+    Return the cells of all table rows of a reference page, without backticks.
+    """
+    for line in (DOCS / "reference" / page).read_text().splitlines():
+        if line.startswith("| `"):
+            yield [cell.strip().replace("`", "") for cell in line.strip("|").split(" | ")]
+
+
+def public_errors(error: type[ClaudeProxyError] = ClaudeProxyError) -> Iterator[type[ClaudeProxyError]]:
+    """
+    Return every class that an answer can come from.
+    """
+    for subclass in error.__subclasses__():
+        if not subclass.__name__.startswith("_"):
+            yield subclass
+        yield from public_errors(subclass)
+
+
+def app() -> ProxyApp:
+    """
+    Return the web side without anything behind it.
+    """
+    config, clock, nothing = Config(), Clock(), cast(Any, None)
+    return ProxyApp(
+        keys=nothing,
+        chat_backend=nothing,
+        relay=nothing,
+        catalog=nothing,
+        server=config.server,
+        claude=config.claude,
+        routing=config.routing,
+        upstream=config.upstream,
+        drain=Drain(clock),
+        clock=clock,
+    )
+
+
+def test_every_setting_is_documented() -> None:
+    """
+    The reference of the settings and the sample file are what the table makes; ``make reference`` writes them.
+    """
+    assert (DOCS / "reference" / "configuration.md").read_text() == reference()
+    assert (DOCS / "reference" / "claudeproxy.toml").read_text() == sample()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_pages_name_real_settings(page: Path) -> None:
+    """
+    What a page writes like a setting is one.
+    """
+    text = page.read_text()
+    named = set(re.findall(r"`([A-Z][A-Z_]{2,})(?:=[^`]*)?`", text)) | set(re.findall(r"\b([A-Z][A-Z_]{2,})=", text))
+    known = {*SETTINGS, *(f"{name}_FILE" for name, row in SETTINGS.items() if row.kind.secret), *FOREIGN}
+    assert {name.removeprefix("CLAUDEPROXY_") for name in named} - known == set()
+
+
+def test_every_error_is_documented() -> None:
+    """
+    The table of errors has each code with its status and type, and no other.
+    """
+    documented = [(code, int(status), kind) for code, status, kind, _ in rows("errors.md")]
+    assert sorted(documented) == sorted((error.code, error.status, error.type) for error in public_errors())
+
+
+def test_every_error_is_exported() -> None:
+    """
+    An error class that the documentation has can be imported by its users.
+    """
+    assert {error.__name__ for error in public_errors()} <= set(errors.__all__)
+
+
+def test_every_route_is_documented() -> None:
+    """
+    The table of routes has every path, with whether it asks for a key, and no other.
+    """
+    routes = app().routes
+    real = {
+        re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule): "no" if rule.rule in routes.public_paths else "yes"
+        for rule in routes.klein.url_map.iter_rules()
+    }
+    documented = {
+        row[0].removeprefix("/v1"): row[2] for row in rows("routes.md") if len(row) == 4 and row[0].startswith("/")
+    }
+    assert documented == real
+
+
+def test_every_dependency_has_a_reason() -> None:
+    """
+    What setup.py requires is explained, and what is explained is required.
+    """
+    setup = (PROJECT / "setup.py").read_text()
+    required = set(re.findall(r'"([A-Za-z][\w.-]*)(?:\[\w+\])?[=><]=[\w.]+"', setup)) | {"build"}
+    explained = re.findall(
+        r"^\| ([A-Za-z][\w.-]+)(?:\[\w+\])? \|", (DOCS / "explanation/dependencies.md").read_text(), re.M
+    )
+    assert set(explained) - {"package"} == required
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """
+    Every relative link of a page leads to a file.
+    """
+    links = re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_page_can_be_reached() -> None:
+    """
+    The index leads to every page.
+    """
+    linked = {(DOCS / link).resolve() for link in re.findall(r"\]\(([^)#]+)", (DOCS / "index.md").read_text())}
+    pages = {page for page in DOCS.rglob("*.md") if page.parent.name != "newsfragments" and page.name != "index.md"}
+    assert pages <= linked
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_commands_exist(page: Path) -> None:
+    """
+    Every ``make`` target that a page names is in the Makefile.
+    """
+    targets = set(re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"(?:`|^    )(?:\w+=\S+ )*make ([a-z]+)\b", page.read_text(), re.MULTILINE)) <= targets
+
+
+def test_news_fragments_have_types() -> None:
+    """
+    A news fragment is named by issue and type, and is not empty.
+    """
+    fragments = [path for path in (DOCS / "newsfragments").iterdir() if path.name != "README.md"]
+    assert fragments
+    for path in fragments:
+        assert re.fullmatch(r"\d+\.(security|incompat|feature|bugfix|doc|misc)(\.\d+)?\.md", path.name)
+        assert path.read_text().strip()

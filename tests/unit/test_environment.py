@@ -1,0 +1,99 @@
+"""
+Where the CLI is found, and what is left of daemons that were killed.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from claudeproxy.backends.claude.environment import FRESH, Kind, Launcher, locate_cli
+from claudeproxy.config import load
+
+
+def executable(path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/true\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def launcher(path: str = "claude", **environ: str) -> Launcher:
+    return Launcher(load({}, {"CLAUDE_PATH": path, **environ}).claude, {"PATH": os.defpath, **environ}, "sonnet")
+
+
+def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
+    """CLAUDE_PATH with a slash is that file, or nothing."""
+    path = executable(tmp_path / "bin" / "my-claude")
+
+    assert locate_cli(path, None) == path
+    assert locate_cli(path + "-not", None) is None
+    (tmp_path / "bin" / "my-claude").chmod(0o644)
+    assert locate_cli(path, None) is None
+
+
+def test_a_name_is_looked_for_on_the_path(tmp_path: Path) -> None:
+    """CLAUDE_PATH without a slash is found on PATH."""
+    path = executable(tmp_path / "bin" / "claude")
+
+    assert locate_cli("claude", str(tmp_path / "bin")) == path
+    assert locate_cli("other", str(tmp_path / "bin")) is None
+
+
+def test_without_one_on_the_path_the_wheels_is_used(tmp_path: Path) -> None:
+    """The CLI that the wheel claude-agent-sdk carries is the last resort."""
+    pytest.importorskip("claude_agent_sdk")
+    found = locate_cli("claude", str(tmp_path))
+
+    assert found is not None
+    assert found.endswith(os.path.join("claude_agent_sdk", "_bundled", "claude"))
+
+
+def test_with_a_key_the_cli_is_bare_and_at_home_nowhere() -> None:
+    """With an API key the CLI has a configuration directory and a home of its own, and adds nothing of the host."""
+    made = launcher(ANTHROPIC_API_KEY="k", HOME="/home/somebody")
+    launch = made.prepare("/cli", FRESH)
+
+    assert "--bare" in launch.arguments
+    assert launch.environment["CLAUDE_CONFIG_DIR"] == str(launch.config_directory)
+    assert "somebody" not in "".join(launch.environment.values())
+    made.clean_up()
+    assert not launch.scratch.exists()
+
+
+def test_with_a_token_the_cli_is_not_bare() -> None:
+    """A subscription's token is not known to a bare CLI; its directories are its own all the same."""
+    made = launcher(CLAUDE_CODE_OAUTH_TOKEN="t")
+    launch = made.prepare("/cli", Kind("opus"))
+
+    assert "--bare" not in launch.arguments
+    assert launch.environment["CLAUDE_CODE_OAUTH_TOKEN"] == "t"
+    assert launch.environment["CLAUDE_CONFIG_DIR"] == str(launch.config_directory)
+    assert "--await-initialize" in launch.arguments
+    assert launch.arguments[launch.arguments.index("--model") + 1] == "opus"
+    made.clean_up()
+
+
+def test_with_its_own_login_the_cli_uses_its_own_directory() -> None:
+    """With CLAUDE_LOGIN the CLI finds the login that the operator made: home and configuration are the real ones."""
+    made = launcher(CLAUDE_LOGIN="true", HOME="/home/somebody")
+    launch = made.prepare("/cli", FRESH)
+
+    assert launch.environment["HOME"] == "/home/somebody"
+    assert "CLAUDE_CONFIG_DIR" not in launch.environment
+    assert str(launch.transcript_path).startswith("/home/somebody/.claude/projects/")
+    made.clean_up()
+
+
+def test_what_a_killed_daemon_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Directories of daemons that no longer run go; those of running ones, and other people's names, stay."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for name in ("cp-999999999-abc", f"cp-{os.getpid()}-abc", "cp-notes", "other"):
+        (tmp_path / name / "w").mkdir(parents=True)
+    made = launcher(ANTHROPIC_API_KEY="k")
+    made.prepare("/cli", FRESH)
+    made.clean_up()
+
+    assert {path.name for path in tmp_path.iterdir()} == {f"cp-{os.getpid()}-abc", "cp-notes", "other"}
