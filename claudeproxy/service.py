@@ -81,11 +81,11 @@ class Daemon(Service):
         """
         host, port = self._server.host, self._server.port
         try:
-            self._port = self._reactor.listenTCP(port, self._site, interface=host)
+            self._port = self._reactor.listenTCP(port, cast(Any, self._site), interface=host)
         except CannotListenError as error:
             reason = getattr(error.socketError, "strerror", None) or error.socketError
             sys.exit(f"claudeproxy: cannot listen on {host}:{port} (HOST, PORT): {reason}")
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         self._claude.start()
         signals = StopSignals(lambda: self._reactor.callFromThread(self._reactor.stop), self._claude.kill)
         self._reactor.callWhenRunning(signals.install)
@@ -99,7 +99,7 @@ class Daemon(Service):
         """
         Refuse new requests, let running ones end, and leave no process.
         """
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         return ensureDeferred(self._stop())
 
     async def _stop(self) -> None:

@@ -1,8 +1,8 @@
 """
 The signals that end the daemon.
 
-Left to itself, Twisted ends a process that was told to stop by raising the signal once more, so that a supervisor sees it
-killed. Here a clean stop is an exit with status 0, and whoever asks twice does not have to wait.
+Left to itself, Twisted ends a process that was told to stop by raising the signal once more, so that a supervisor sees
+it killed. Here a clean stop is an exit with status 0, and whoever asks twice does not have to wait.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def authenticate(request: ProxyRequest, keys: IKeyStore, cross_origin: CrossOrig
         return OPEN_DOOR
     presented = _presented(request)
     if not presented:
-        raise MissingAPIKey("No API key was presented: send it as 'Authorization: Bearer <key>' or in 'x-api-key'.")
+        raise MissingAPIKey("No API key was presented: send it in Authorization, as a Bearer token, or in x-api-key.")
     if len(presented) > 1:
         raise InvalidAPIKey("Different API keys were presented at the same time.")
     policy: KeyPolicy | None = keys.lookup(presented.pop())

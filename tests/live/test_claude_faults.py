@@ -165,7 +165,7 @@ async def test_a_line_beyond_the_cap_ends_the_turn(broken: Make) -> None:
 @pytest_twisted.ensureDeferred
 @pytest.mark.parametrize(("text", "whole"), [("x", 1), ("é", 2), ("🎉", 4)])
 async def test_the_answers_cap_is_exact_to_the_byte(text: str, whole: int, broken: Make) -> None:
-    """An answer of exactly the cap arrives; of one of a byte more, what fits arrives in whole characters, then an error."""
+    """An answer of exactly the cap arrives; of one a byte longer, the whole characters that fit, then an error."""
     cap = 20 * whole
     exact, over = RecordingSink(), RecordingSink()
     live = broken(environ={"MAX_OUTPUT_BYTES": str(cap)}, text=text * 10, deltas=2)
@@ -272,7 +272,9 @@ async def test_a_long_message_reaches_a_slow_reader_whole(broken: Make) -> None:
     text = "0123456789" * 500_000
     await live.backend.open(chat(text), RecordingSink())
     (line,) = [
-        entry["line"] for entry in scripted_log(live.cli) if entry["event"] == "line" and entry["line"]["type"] == "user"
+        entry["line"]
+        for entry in scripted_log(live.cli)
+        if entry["event"] == "line" and entry["line"]["type"] == "user"
     ]
 
     assert line["message"]["content"] == text

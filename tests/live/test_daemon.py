@@ -150,7 +150,9 @@ async def test_a_stopped_daemon_lets_running_answers_end(start: Start, both: dic
     """At TERM, answers in flight end well, and then the daemon exits with 0 and leaves no process."""
     daemon = start(both)
     url = await daemon.url()
-    running = [streamed(url, model, "[[stub text=a b c d e f g h deltas=8 every=0.1]]") for model in ("sonnet", "gpt-4o")]
+    running = [
+        streamed(url, model, "[[stub text=a b c d e f g h deltas=8 every=0.1]]") for model in ("sonnet", "gpt-4o")
+    ]
     await until(reactor, lambda: len(daemon.look()) >= 3)
     stopped = daemon.kill(signal.SIGTERM)
     for answer in running:

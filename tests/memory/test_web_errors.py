@@ -146,7 +146,9 @@ def test_a_method_that_is_not_supported(house: House, method: str, path: str, al
     assert [] == house.relay.exchanges
 
 
-@pytest.mark.parametrize("path", ["/nope", "/favicon.ico", "/v1/../admin", "/v1/%2e%2e/admin", "/v1/a/./b", "/v2/models"])
+@pytest.mark.parametrize(
+    "path", ["/nope", "/favicon.ico", "/v1/../admin", "/v1/%2e%2e/admin", "/v1/a/./b", "/v2/models"]
+)
 def test_an_unknown_url(house: House, path: str) -> None:
     """A path that nobody has is 404 in the form of all errors."""
     answer = house.ask("GET", path)
@@ -163,7 +165,9 @@ def test_a_body_that_is_declared_to_be_something_else(house: House, content_type
     assert (415, "unsupported_media_type") == (answer.status, answer.error["code"])
 
 
-@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON", "application/a+json", ""])
+@pytest.mark.parametrize(
+    "content_type", ["application/json; charset=utf-8", "Application/JSON", "application/a+json", ""]
+)
 def test_a_body_that_may_be_json(house: House, content_type: str) -> None:
     """Any way to say JSON passes, and so does saying nothing."""
     wire = house.connect()

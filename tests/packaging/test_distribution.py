@@ -82,21 +82,19 @@ def assert_twist_knows_us(python: Path, cwd: Path, home: Path) -> None:
     assert [line for line in lines if line.split()[:1] == ["claudeproxy"]]
     checked = run(python, "-m", "twisted", "claudeproxy", "--check-config", cwd=cwd)
     assert checked == "configuration is valid\n"
-    files = (
-        "import claudeproxy, twisted.plugins.claudeproxy_plugin as plugin; print(claudeproxy.__file__, plugin.__file__)"
-    )
-    for file in run(python, "-c", files, cwd=cwd).split():
+    for module in ("claudeproxy", "twisted.plugins.claudeproxy_plugin"):
+        file = run(python, "-c", f"import {module} as module; print(module.__file__)", cwd=cwd)
         assert Path(file).is_relative_to(home)
 
 
-def test_wheel_holds_the_packages_and_the_plugin(wheel: Path) -> None:
+def test_wheel_holds_the_packages_and_the_plugin(wheel: Path, sources: Path) -> None:
     """
     The wheel has every module of ours, the type marker and the plugin; it has no twisted/__init__.py, which would hide
     Twisted itself, and no tests.
     """
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
-    ours = {str(path.relative_to(PROJECT)) for path in PROJECT.glob("claudeproxy/**/*.py")}
+    ours = {str(path.relative_to(sources)) for path in sources.glob("claudeproxy/**/*.py")}
     assert held == ours | {"claudeproxy/py.typed", "twisted/plugins/claudeproxy_plugin.py"}
 
 

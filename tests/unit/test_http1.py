@@ -14,7 +14,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 ANSWERS = {
     "length": (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A:  b c \t\r\n\r\nhello", b"hello"),
-    "chunked": (CHUNKED + b"5\r\nhello\r\n00A;ext=\"1\"\r\n0123456789\r\n0\r\n\r\n", b"hello0123456789"),
+    "chunked": (CHUNKED + b'5\r\nhello\r\n00A;ext="1"\r\n0123456789\r\n0\r\n\r\n', b"hello0123456789"),
     "trailers": (CHUNKED + b"2\r\n\r\n\r\n0\r\nExpires: now\r\nX: y\r\n\r\n", b"\r\n"),
     "empty chunked": (CHUNKED + b"0\r\n\r\n", b""),
     "empty": (b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n", b""),
@@ -86,7 +86,13 @@ def test_the_head() -> None:
     head = head_of(b"HTTP/1.1 429 Slow Down\r\nx-A:1\r\nSet-Cookie: a\r\nX-a:\t2 \r\nE:\r\nContent-Length: 0\r\n\r\n")
 
     assert head.status == 429
-    assert head.headers == [(b"x-A", b"1"), (b"Set-Cookie", b"a"), (b"X-a", b"2"), (b"E", b""), (b"Content-Length", b"0")]
+    assert head.headers == [
+        (b"x-A", b"1"),
+        (b"Set-Cookie", b"a"),
+        (b"X-a", b"2"),
+        (b"E", b""),
+        (b"Content-Length", b"0"),
+    ]
     assert head.values(b"x-a") == [b"1", b"2"]
 
 

@@ -2,8 +2,8 @@
 One CLI process, from its start to the end of its last pipe.
 
 Flow control: while a turn runs, the process is the push producer of the turn's sink. A slow client pauses it; a paused
-process is not read, its pipe fills, and the CLI waits in ``write``. Three things end a pause: the client reads again, the
-turn ends, or the process is to end. The last two matter: a paused child that dies never reports its end.
+process is not read, its pipe fills, and the CLI waits in ``write``. Three things end a pause: the client reads again,
+the turn ends, or the process is to end. The last two matter: a paused child that dies never reports its end.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
 What a turn asks for, as settings of a live CLI process.
 
-``apply_flag_settings`` takes effect on the next turn's API request, and its environment variables reach into the running
-CLI (seen with 2.1.329). All of them are named each time, so that a turn's settings end with the turn.
+``apply_flag_settings`` takes effect on the next turn's API request, and its environment variables reach into the
+running CLI (seen with 2.1.329). All of them are named each time, so that a turn's settings end with the turn.
 """
 
 from __future__ import annotations

@@ -1,0 +1,73 @@
+"""
+What the daemon says about itself.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from claudeproxy import __version__
+from claudeproxy.config import ClaudeConfig, Secret
+from tests.memory.doubles import Health, MemoryBackend, MemoryRelay
+from tests.memory.wire import House
+
+NOBODY = ClaudeConfig()
+
+
+def test_health(house: House) -> None:
+    """The health page has the checks of the first seed, and the processes besides."""
+    answer = house.ask("GET", "/health", key=None)
+
+    assert 200 == answer.status
+    assert {
+        "status": "ready",
+        "version": __version__,
+        "claude_version": "2.1.329",
+        "checks": {
+            "claude_cli": "ok",
+            "anthropic_key": "ok",
+            "openai_passthrough": "ok",
+            "capacity": {"active": 1, "max": 10, "queued": 2, "warm": 3, "live": 4, "parked": 0},
+        },
+        "reasons": [],
+    } == answer.json
+    assert ([], []) == (house.backend.turns, house.relay.exchanges)
+
+
+@pytest.mark.parametrize(
+    ("cli", "claude", "upstream", "ready"),
+    [
+        ("ok", ClaudeConfig(api_key=Secret("k")), "no_key", True),
+        ("ok", ClaudeConfig(auth_token=Secret("k")), "no_key", True),
+        ("ok", ClaudeConfig(oauth_token=Secret("k")), "no_key", True),
+        ("ok", ClaudeConfig(login=True), "disabled", True),
+        ("ok", NOBODY, "no_key", False),
+        ("missing", ClaudeConfig(api_key=Secret("k")), "no_key", False),
+        ("failing", ClaudeConfig(api_key=Secret("k")), "disabled", False),
+        ("missing", NOBODY, "ok", True),
+        ("failing", NOBODY, "ok", True),
+    ],
+)
+def test_readiness(cli: str, claude: ClaudeConfig, upstream: str, ready: bool) -> None:
+    """The daemon is ready when at least one backend can serve; else both pages say so with 503."""
+    house = House(claude=claude, backend=MemoryBackend(reported=Health(status=cli)), relay=MemoryRelay(status=upstream))
+    health, readiness = house.ask("GET", "/health"), house.ask("GET", "/health/ready")
+
+    status = 200 if ready else 503
+    assert (status, status) == (health.status, readiness.status)
+    word = "ready" if ready else "unavailable"
+    assert (word, word) == (health.json["status"], readiness.json["status"])
+    assert bool(readiness.json["reasons"]) == (not ready)
+    checks = health.json["checks"]
+    assert (cli, upstream) == (checks["claude_cli"], checks["openai_passthrough"])
+    assert ("missing" if claude == NOBODY else "ok") == checks["anthropic_key"]
+    assert 200 == house.ask("GET", "/health/live").status
+
+
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "//"])
+def test_the_root(house: House, path: str) -> None:
+    """The root says what this is and where to go on."""
+    body = house.ask("GET", path, key=None).json
+
+    assert ("claudeproxy", __version__) == (body["name"], body["version"])
+    assert "/v1/chat/completions" in body["links"].values()
