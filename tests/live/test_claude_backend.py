@@ -447,6 +447,26 @@ async def test_processes_wait_and_are_replaced(claude: Make) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_idle_conversations_do_not_hold_all_places(claude: Make) -> None:
+    """However many conversations are idle, processes go on waiting for new ones, and the idle ones can still go on."""
+    live = claude(WARM_PROCESSES="1", MAX_CONCURRENT_PROCESSES="3")
+    live.start()
+    sinks = []
+    for number in range(4):
+        await live.warm(1)
+        sinks.append(RecordingSink())
+        await live.backend.open(chat(f"conversation {number}"), sinks[-1])
+    await live.warm(1)
+    head = sinks[0].head
+    assert head is not None
+    again = RecordingSink()
+    await live.backend.open(chat("go on", session_id=head.session_id), again)
+
+    assert again.text
+    assert live.most_at_once <= 3
+
+
+@pytest_twisted.ensureDeferred
 async def test_processes_that_waited_too_long_are_replaced(claude: Make) -> None:
     """A waiting process has an age limit, after which a new one takes its place."""
     live = claude(WARM_PROCESSES="1", MAX_PROCESS_AGE_MS="1000")

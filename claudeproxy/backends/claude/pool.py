@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
+from functools import partial
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
@@ -106,7 +107,7 @@ class Pool:
         :param gone: called when it goes before anyone wakes it; at once, when it cannot stay.
         """
         self._working.discard(process)
-        self._started_well()
+        self._started_well(process)
         if self._stopping or not process.usable:
             self.discard(process)
             gone()
@@ -260,19 +261,14 @@ class Pool:
         except OSError as error:
             launch.clean_up()
             raise self._cannot_start(f"Claude Code cannot be started: {error.strerror}") from error
-        if kind is FRESH:
-            process.boot(lambda: self._booted(process))
         return process
 
     def _cannot_start(self, reason: str) -> BackendUnavailable:
         self.failure = reason
         return BackendUnavailable(f"Claude Code is not available: {reason}.", retry_after=5)
 
-    def _booted(self, process: ClaudeProcess) -> None:
+    def _started_well(self, process: ClaudeProcess) -> None:
         self.version = process.version or self.version
-        self._started_well()
-
-    def _started_well(self) -> None:
         self._failures = 0
         self.failure = None
 
@@ -326,6 +322,16 @@ class Pool:
             delay = min(_LONGEST_RETRY, _FIRST_RETRY * 2 ** (self._failures - 1))
         self._refill = self._clock.callLater(delay, self._top_up)
 
+    def _give_up_resting(self) -> None:
+        """
+        End the process that rested longest, for one that waits: a few must, or every new conversation starts cold.
+
+        Conversations keep half of the places in any case, and one that lost its process resumes in a waiting one.
+        """
+        reserved = min(self._config.warm_processes, self._config.max_processes // 2)
+        if self._resting and len(self._waiting) + len(self._ending) < reserved:
+            self.discard(next(iter(self._resting)))
+
     def _top_up(self) -> None:
         """
         Start what is missing, and end what has become the wrong kind; never while a conversation waits for a place.
@@ -340,7 +346,10 @@ class Pool:
                 self.discard(process)
                 return
         for kind in (wanted - there).elements():
-            if len(self._waiting) >= self._config.warm_processes or self._total >= self._config.max_processes:
+            if len(self._waiting) >= self._config.warm_processes:
+                return
+            if self._total >= self._config.max_processes:
+                self._give_up_resting()
                 return
             try:
                 process = self._spawn(kind)
@@ -348,5 +357,7 @@ class Pool:
                 self._failures += 1
                 self._refill_soon()
                 return
+            if kind is FRESH:
+                process.boot(partial(self._started_well, process))
             self._waiting.append(process)
             self._after(process, self._config.max_process_age)
