@@ -4,10 +4,15 @@ The daemon as a whole: started as a user starts it, used through the public clie
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
 import signal
 import socket
+import subprocess
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pytest
@@ -24,6 +29,8 @@ from tests.live.claude import until
 from tests.live.daemon import Daemon
 
 Start = Callable[..., Daemon]
+
+_CLIENTS = Path(__file__).parents[1] / "clients"
 
 
 @pytest_twisted.async_yield_fixture
@@ -92,6 +99,35 @@ async def test_the_openai_sdk_is_served_by_both_backends(model: str, start: Star
     assert completion.usage.total_tokens > 0
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "one two three"
     assert chunks[-1].usage.completion_tokens > 0
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """Node.js, with the packages that the scripts in tests/clients need; skips where it is not installed."""
+    found, npm = which("node"), which("npm")
+    if found is None or npm is None:
+        pytest.skip("Node.js and npm are not installed")
+    if not (_CLIENTS / "node_modules" / "openai").is_dir():
+        arguments = [npm, "install", "--no-audit", "--no-fund", "--no-package-lock", "--prefix", str(_CLIENTS)]
+        subprocess.run(arguments, check=True, capture_output=True, timeout=120)
+    return found
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("model", ["sonnet", "gpt-4o"])
+async def test_the_javascript_sdk_is_served_by_both_backends(
+    model: str, node: str, start: Start, both: dict[str, str]
+) -> None:
+    """The openai package for JavaScript gets whole and streamed answers from the CLI and from the upstream alike."""
+    url = await start(both).url()
+    arguments = [str(_CLIENTS / "openai_chat.js"), f"{url}/v1", "secret", model, "[[stub text=one two three deltas=3]]"]
+    out, err, code = await getProcessOutputAndValue(node, arguments, env={"PATH": os.environ["PATH"]})
+    assert code == 0, err
+    got = json.loads(out)
+
+    assert (got["content"], got["streamed"]) == ("one two three", "one two three")
+    assert (got["finish_reason"], got["model"]) == ("stop", model)
+    assert got["usage"]["total_tokens"] > 0
 
 
 @pytest_twisted.ensureDeferred
@@ -230,25 +266,20 @@ async def test_it_does_not_listen_beyond_loopback_without_a_key(start: Start) ->
 async def test_the_demos_lines_work_when_pasted(start: Start) -> None:
     """The demo prints one curl line for each backend, and both answer, with and without streaming."""
     real_cli()
+    curl = which("curl")
+    if curl is None:
+        pytest.skip("curl is not installed")
     daemon = start({}, "--demo")
     await daemon.url()
     await until(reactor, lambda: daemon.out.count("curl ") == 2)
     assert "canned" in daemon.out
     for line in daemon.out.splitlines():
         if line.strip().startswith("curl "):
-            command, *arguments = shlex.split(line)
-            out, _, code = await getProcessOutputAndValue(_which(command), arguments)
+            _, *arguments = shlex.split(line)
+            out, _, code = await getProcessOutputAndValue(curl, arguments)
             assert (code, b"canned answer" in out) == (0, True)
             body = arguments.index("-d") + 1
             arguments[body] = '{"stream": true, ' + arguments[body][1:]
-            out, _, code = await getProcessOutputAndValue(_which(command), arguments)
+            out, _, code = await getProcessOutputAndValue(curl, arguments)
             assert code == 0
             assert out.endswith(b"data: [DONE]\n\n")
-
-
-def _which(command: str) -> str:
-    from shutil import which
-
-    found = which(command)
-    assert found is not None
-    return found
