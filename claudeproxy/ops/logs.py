@@ -43,6 +43,9 @@ _FRAMES = 8
 _LONGEST_TEXT = 8192
 """Characters of a text that are written."""
 
+_CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), "?")
+"""What a terminal would obey."""
+
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
@@ -140,7 +143,7 @@ def _clean(text: str) -> str:
     """
     Return a text as it may be written: redacted, not endless, and without what has no UTF-8.
     """
-    return redact(text[:_LONGEST_TEXT]).encode("utf-8", "replace").decode("utf-8")
+    return redact(text)[:_LONGEST_TEXT].encode("utf-8", "replace").decode("utf-8")
 
 
 def _short_trace(failure: Failure) -> str:
@@ -159,4 +162,4 @@ def _as_text(line: Mapping[str, Any]) -> str:
     shown = {name: value for name, value in line.items() if name not in ("time", "level", "namespace", "msg")}
     fields = "".join(f" {name}={value}" for name, value in shown.items())
     text = f"{line['time']} {line['level'].upper():5} {line['namespace']}: {line['msg']}{fields}"
-    return text.replace("\r", "").replace("\n", " | ")
+    return text.replace("\n", " | ").translate(_CONTROLS)

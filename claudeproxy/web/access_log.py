@@ -20,7 +20,9 @@ _LEFT_EARLY = 499
 """What is logged, after nginx's custom, for a client that left before its answer had begun."""
 
 _LONGEST = 200
-"""Characters of what a client wrote that are logged."""
+"""Characters of a text of the client's that is logged."""
+
+_TOO_LONG = "[too long]"
 
 
 class AccessLog:
@@ -59,7 +61,7 @@ def _fields(request: ProxyRequest, now: float) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "request_id": request_id if request.header(b"X-Request-Id") is None else _told(request_id),
         "method": request.method.decode("ascii"),
-        "path": _path(request.uri.partition(b"?")[0][:_LONGEST]),
+        "path": _path(request.uri.partition(b"?")[0]),
         "status": _LEFT_EARLY if request.gone and answered is None else request.code,
         "bytes": request.sentLength,
     }
@@ -68,7 +70,7 @@ def _fields(request: ProxyRequest, now: float) -> dict[str, Any]:
     if request.backend:
         fields["backend"] = str(request.backend)
     if request.model:
-        fields["model"] = _told(request.model[:_LONGEST])
+        fields["model"] = _told(request.model)
     if request.error:
         fields["error"] = request.error
     if usage is not None:
@@ -85,17 +87,25 @@ def _fields(request: ProxyRequest, now: float) -> dict[str, Any]:
     return fields
 
 
-@lru_cache(1024)
 def _told(text: str) -> str:
     """
-    Return what a client wrote, as it may be logged.
+    Return what a client wrote, as it may be logged. A long text is not cut, for the beginning of a secret is one.
     """
+    return _redacted(text) if len(text) <= _LONGEST else _TOO_LONG
+
+
+@lru_cache(1024)
+def _redacted(text: str) -> str:
     return redact(text).encode("utf-8", "replace").decode("utf-8")
 
 
-@lru_cache(1024)
 def _path(path: bytes) -> str:
     """
     Return the path of a URL, as it may be logged: a secret can stand in it, but it is no path of a file.
     """
+    return _redacted_path(path) if len(path) <= 5 * _LONGEST else _TOO_LONG
+
+
+@lru_cache(1024)
+def _redacted_path(path: bytes) -> str:
     return "/".join(map(_told, path.decode("latin-1").split("/")))

@@ -14,10 +14,11 @@ This is the hot path. Lines that are always the same are made once, and no timer
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import getrandbits
 from typing import TYPE_CHECKING
-from uuid import uuid4
+from uuid import UUID
 
-from twisted.internet.interfaces import IDelayedCall, ITCPTransport
+from twisted.internet.interfaces import IAddress, IDelayedCall, ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES, HTTPChannel
@@ -49,6 +50,8 @@ class ProxyChannel(HTTPChannel):
     transport: ITCPTransport
     _refused = False
     _secure = False
+    _peer: IAddress | None = None
+    _host: IAddress | None = None
     _heard = 0.0
     _timer: IDelayedCall | None = None
 
@@ -89,7 +92,7 @@ class ProxyChannel(HTTPChannel):
         if self.requests:
             request: ProxyRequest = self.requests[0]
             request.answered = site.seconds()
-            lines += (b"\r\nX-Request-ID: ", request.request_id, b"\r\n", request.policy)
+            lines += (b"\r\nX-Request-ID: ", request.request_id, b"\r\n", request.head_lines)
             if request.backend:
                 lines.append(b"X-Backend-Mode: %b\r\n" % request.backend.encode("ascii"))
         else:
@@ -112,6 +115,7 @@ class ProxyChannel(HTTPChannel):
         A client has connected.
         """
         self._secure = super().isSecure()
+        self._peer, self._host = super().getPeer(), super().getHost()
         super().connectionMade()
         self.site.channels.add(self)
 
@@ -165,9 +169,21 @@ class ProxyChannel(HTTPChannel):
 
     def isSecure(self) -> bool:
         """
-        Whether this is TLS; asked several times per request.
+        Whether this is TLS; like the addresses, asked for with every request.
         """
         return self._secure
+
+    def getPeer(self) -> IAddress | None:
+        """
+        The client's address.
+        """
+        return self._peer
+
+    def getHost(self) -> IAddress | None:
+        """
+        The address that the client connected to.
+        """
+        return self._host
 
     def setTimeout(self, period: float | None) -> float | None:
         """
@@ -220,6 +236,6 @@ class ProxyChannel(HTTPChannel):
 
 def new_request_id() -> bytes:
     """
-    Return an id for a request that has none of its own.
+    Return an id for a request that has none of its own. It shall be new; it need not be hard to guess.
     """
-    return str(uuid4()).encode("ascii")
+    return str(UUID(int=getrandbits(128), version=4)).encode("ascii")

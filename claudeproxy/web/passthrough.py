@@ -112,4 +112,4 @@ def _client_key(request: ProxyRequest) -> str | None:
     Return the upstream key that the client brought, if any.
     """
     value = request.header(b"X-Openai-Api-Key")
-    return None if value is None else value.decode("latin-1")
+    return value.decode("latin-1") if value else None

@@ -40,8 +40,9 @@ def read_target(uri: bytes) -> Target:
     :raises UnknownURL: it climbs: no route does, and no upstream must be climbed in with our key.
     """
     if not uri.startswith(b"/"):
-        # A client that takes us for a forward proxy sends the whole URL (RFC 9112, section 3.2.2).
-        uri = _ORIGIN.sub(b"", uri, count=1) or b"/"
+        # The whole URL is sent by a client that takes us for its proxy, and * by one that asks about the server as a
+        # whole (RFC 9112, section 3.2).
+        uri = b"/" if uri == b"*" else _ORIGIN.sub(b"", uri, count=1) or b"/"
     path, mark, query = uri.partition(b"?")
     if not (uri.isascii() and path.startswith(b"/")):
         raise MalformedRequest("The request target must be a path, with all but ASCII percent-encoded.")

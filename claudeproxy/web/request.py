@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import ITCPTransport
 from twisted.python.failure import Failure
+from twisted.web.http import Request as HTTPRequest
 from twisted.web.iweb import INonQueuedRequestFactory
 from twisted.web.server import Request
 from zope.interface import provider
@@ -65,7 +66,6 @@ class ProxyRequest(Request):
     One request, and what becomes known of it on its way.
     """
 
-    defaultContentType = None
     channel: ProxyChannel
     site: ProxySite
     transport: ITCPTransport
@@ -77,8 +77,8 @@ class ProxyRequest(Request):
     """Path and query below ``/v1``, as an upstream gets them."""
     versioned = False
     """Whether the client wrote ``/v1``."""
-    policy = SECURITY_LINES
-    """Header lines, ready to be sent, that the answer has whatever it is."""
+    head_lines = SECURITY_LINES
+    """Header lines of the answer, ready to be sent, besides those in ``responseHeaders``."""
     stream: Stream | None = None
     """The sink that answers, when there is one."""
     gone = False
@@ -151,11 +151,14 @@ class ProxyRequest(Request):
 
     # -- Called by whoever answers --------------------------------------------
 
+    write = HTTPRequest.write
+    """Without what ``twisted.web.server`` adds: a default content type, and encoders that nobody asks for here."""
+
     def finish(self) -> None:
         """
         The answer is complete.
         """
-        super().finish()
+        HTTPRequest.finish(self)
         self.site.over(self)
 
     def processingFailed(self, reason: Failure) -> Failure:

@@ -34,8 +34,6 @@ class Routes:
 
     def __init__(self, keys: IKeyStore, drain: Drain, cross_origin: CrossOrigin) -> None:
         self.klein = Klein()
-        # The path has been read already (see paths.py); what still has doubled slashes has them encoded.
-        self.klein.url_map.merge_slashes = False
         self.klein.handle_errors(Exception)(answer_failure)  # type: ignore[arg-type]  # our requests, not any
         self.public_paths: set[str] = set()
         """The paths that anyone may use."""

@@ -32,7 +32,7 @@ from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTim
 from zope.interface import implementer
 
 from claudeproxy.core.events import StreamEvent, TurnHead, UsageReport
-from claudeproxy.errors import ClaudeProxyError
+from claudeproxy.errors import BackendError, ClaudeProxyError
 from claudeproxy.interfaces import IByteSink, IEventSink
 from claudeproxy.web.request import ProxyRequest
 from claudeproxy.wire.errorbody import openai_error_event
@@ -50,6 +50,9 @@ _STREAM_HEADERS = (
 
 _LAST_WORDS = 10.0
 """Seconds for which a client may take to read what a broken stream still has to say."""
+
+_READ_BY_US = frozenset({b"content-length", b"cache-control"})
+"""Headers that decide how the rest of an answer is written."""
 
 _EVENT_ENDS = (b"\n\n", b"\n\r\n", b"\r\n\r\n", b"\r\r")
 _LONGEST_END = 4
@@ -302,11 +305,19 @@ class ByteSink(_Sink):
             self._set_head()
 
     def _set_head(self) -> None:
+        # The upstream's headers keep its spelling, and skip Twisted's bookkeeping of names.
         request = self._request
         request.setResponseCode(self._status)
-        add = request.responseHeaders.addRawHeader
+        lines = []
         for name, value in self._headers:
-            add(name, value)
+            if name.lower() in _READ_BY_US:
+                request.responseHeaders.setRawHeaders(name, (value,))
+            else:
+                lines.append(b"%b: %b\r\n" % (name, value))
+        block = b"".join(lines)
+        if block.count(b"\n") != len(lines) or block.count(b"\r") != len(lines):
+            raise BackendError("The upstream's answer has a header with a line break in it.")
+        request.head_lines += block
 
     def _between_events(self) -> bool:
         return not self._tail or self._tail.endswith(_EVENT_ENDS)

@@ -58,7 +58,7 @@ class ProxySite(Site):
         """The open connections."""
         self.seconds = clock.seconds
         self._cross_origin = cross_origin
-        self._policy = SECURITY_LINES + cross_origin.default_lines
+        self._head_lines = SECURITY_LINES + cross_origin.default_lines
         self._access_log = access_log
         self._date = b""
         self._date_second = -1
@@ -71,7 +71,7 @@ class ProxySite(Site):
         given = request.header(b"X-Request-Id")
         request.request_id = given if given is not None and _is_fit(given) else new_request_id()
         origin = request.header(b"Origin")
-        request.policy = self._policy if origin is None else SECURITY_LINES + self._cross_origin.lines(origin)
+        request.head_lines = self._head_lines if origin is None else SECURITY_LINES + self._cross_origin.lines(origin)
 
     def over(self, request: ProxyRequest) -> None:
         """

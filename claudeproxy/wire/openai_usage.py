@@ -16,10 +16,13 @@ import msgspec
 
 from claudeproxy.core.events import Usage
 
-__all__ = ["TAIL_BYTES", "UsageTee"]
+__all__ = ["OBJECT_TAIL_BYTES", "STREAM_TAIL_BYTES", "UsageTee"]
 
-TAIL_BYTES = 65536
-"""How much of the body's end is kept at most."""
+OBJECT_TAIL_BYTES = 65536
+"""How much is kept of the end of an answer that is one object. Most are shorter."""
+
+STREAM_TAIL_BYTES = 2048
+"""How much is kept of the end of a stream: there are many at a time, and usage is in one of the last events."""
 
 _LAST_EVENTS = 8
 """How many data lines are looked at: usage is the last one before ``[DONE]``, give or take a vendor's extra."""
@@ -58,10 +61,10 @@ _carrier = msgspec.json.Decoder(_Carrier)
 
 class UsageTee:
     """
-    Sees every byte of a body and remembers the last ``limit``; memory is bounded by that and one chunk.
+    Sees every byte of a body and remembers the last ``limit`` of them, and the rest of the chunk that they begin in.
     """
 
-    def __init__(self, limit: int = TAIL_BYTES) -> None:
+    def __init__(self, limit: int) -> None:
         self._limit = limit
         self._chunks: deque[bytes] = deque()
         self._size = 0
@@ -74,7 +77,7 @@ class UsageTee:
         chunks = self._chunks
         chunks.append(data)
         self._size += len(data)
-        while self._size > self._limit and len(chunks) > 1:
+        while self._size - len(chunks[0]) >= self._limit:
             self._size -= len(chunks.popleft())
             self._truncated = True
 

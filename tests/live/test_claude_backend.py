@@ -431,6 +431,21 @@ async def test_parallel_conversations_do_not_mix(claude: Make) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_subscriptions_token_serves_as_well(claude: Make, stub_anthropic: StubAnthropic) -> None:
+    """With an OAuth token in the place of a key turns work, new and resumed, and the model learns nothing of the host."""
+    live = claude(ANTHROPIC_API_KEY="", CLAUDE_CODE_OAUTH_TOKEN="sk-ant-oat01-test")
+    first, resumed = RecordingSink(), RecordingSink()
+    await live.backend.open(chat("one", system="S"), first)
+    await live.backend.open(chat("one", "an answer from elsewhere", "two", system="S"), resumed)
+
+    request = stub_anthropic.requests[-1]
+    assert said(request) == [("user", "one"), ("assistant", "an answer from elsewhere"), ("user", "two")]
+    assert request.headers["authorization"] == "Bearer sk-ant-oat01-test"
+    assert os.path.expanduser("~") not in repr(request.body["messages"])
+    assert os.getcwd() not in repr(request.body["messages"])
+
+
+@pytest_twisted.ensureDeferred
 async def test_processes_wait_and_are_replaced(claude: Make) -> None:
     """The pool keeps its number of booted processes waiting, and each is used by one conversation only."""
     live = claude(WARM_PROCESSES="2")

@@ -4,7 +4,7 @@ Backends that do what the test says, and remember what they were asked.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import define, field, frozen
@@ -41,6 +41,7 @@ class MemoryProducer:
     """
 
     told: list[str] = field(factory=list)
+    on_stop: Callable[[], object] = lambda: None
 
     def pauseProducing(self) -> None:
         self.told.append("pause")
@@ -50,6 +51,7 @@ class MemoryProducer:
 
     def stopProducing(self) -> None:
         self.told.append("stop")
+        self.on_stop()
 
 
 @frozen

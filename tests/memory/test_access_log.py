@@ -58,3 +58,14 @@ def test_the_name_of_the_key(house: House) -> None:
 
     assert "API_KEYS#1" == house.access["key"]
     assert KEY not in repr(house.events)
+
+
+def test_long_texts(house: House) -> None:
+    """What is too long to be looked at is not logged, not even its beginning."""
+    wire = house.connect()
+    wire.send("POST", "/v1/chat/completions", chat_body("claude-" + "x" * 500))
+    wire.leave()
+    assert "[too long]" == house.access["model"]
+    house.ask("GET", "/v1/models/" + "x" * 5000)
+
+    assert "[too long]" == house.access["path"]

@@ -221,6 +221,19 @@ def test_how_a_path_is_spelled(house: House, path: str) -> None:
     assert "ready" == house.ask("GET", path).json["status"]
 
 
+def test_a_connection_after_a_long_answer(house: House) -> None:
+    """The time for which a connection may be idle begins when an answer is complete."""
+    wire = house.connect()
+    wire.send("POST", "/v1/chat/completions", chat_body())
+    house.clock.advance(60)
+    house.backend.turn.start()
+    house.backend.turn.end()
+    house.clock.advance(74)
+    assert not wire.closing
+    house.clock.advance(2)
+    assert wire.closing
+
+
 def test_an_idle_connection(house: House) -> None:
     """A connection on which nothing happens is closed, one on which a request is answered is not."""
     wire, busy = house.connect(), house.connect()

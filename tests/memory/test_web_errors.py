@@ -74,6 +74,11 @@ def test_nothing_follows_a_refusal(house: House, data: bytes) -> None:
     answer = wire.answer()
     assert ("close", True) == (answer.headers["connection"], wire.closing)
     assert b"" == wire.sent
+    house.clock.advance(9)
+    wire.send_raw(b"more nonsense\r\n")
+    assert not wire.transport.aborted
+    house.clock.advance(2)
+    assert (b"", True) == (wire.sent, wire.transport.aborted)
 
 
 def test_a_declared_body_that_is_too_large(house: House) -> None:
@@ -102,7 +107,7 @@ def test_a_chunked_body_that_is_too_large(house: House) -> None:
     wire.send("POST", "/v1/chat/completions", headers={"Transfer-Encoding": "chunked"})
     wire.send_raw(b"3e8\r\n%b\r\n" % (b"x" * 1000))
     assert b"" == wire.sent
-    wire.send_raw(b"2\r\nxx\r\n0\r\n\r\n")
+    wire.send_raw(b"2\r\nxx\r\n2\r\nxx\r\n0\r\n\r\n")
 
     answer = wire.answer()
     assert (413, "request_too_large", True) == (answer.status, answer.error["code"], wire.closing)

@@ -7,10 +7,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from twisted.internet.defer import CancelledError
 
 from claudeproxy.config import Secret, UpstreamConfig
 from claudeproxy.core.events import Usage
-from claudeproxy.errors import ClientKeyNotAllowed, PassthroughNotConfigured, UpstreamUnreachable
+from claudeproxy.errors import BackendError, ClientKeyNotAllowed, PassthroughNotConfigured, UpstreamUnreachable
 from tests.memory.doubles import EVENTS, JSON
 from tests.memory.wire import House, Wire, chat_body
 
@@ -225,6 +226,22 @@ def test_a_client_that_leaves(house: House, started: bool) -> None:
     exchange.send(b"data: 2\n\n")
 
 
+@pytest.mark.parametrize("headers", [EVENTS, JSON], ids=["begun", "not begun"])
+def test_a_relay_that_ends_as_soon_as_it_is_told(house: House, headers: tuple[tuple[bytes, bytes], ...]) -> None:
+    """A relay may fail at the connection's first sign of a departure: no answer is sent, and one line is logged."""
+    wire = relay(house)
+    exchange = house.relay.exchange
+    exchange.head(200, headers)
+    exchange.producer.on_stop = lambda: exchange.done.errback(CancelledError())
+    before = wire.sent
+    wire.leave()
+
+    assert before == wire.sent
+    assert [(200 if headers == EVENTS else 499, True)] == [
+        (event["access"]["status"], event["access"]["client_left"]) for event in house.events
+    ]
+
+
 def test_a_slow_client(house: House) -> None:
     """A pause reaches the upstream's side once, and so does the end of it."""
     wire = relay(house)
@@ -285,3 +302,31 @@ def test_a_relayed_header_cannot_be_doubled() -> None:
     names = [name.lower() for name in wire.answer().names]
     assert len(set(names)) == len(names)
     wire.leave()
+
+
+def test_the_spelling_of_headers(house: House) -> None:
+    """The upstream's headers arrive in its own spelling and order, repeated ones too."""
+    wire = relay(house)
+    names = [b"x-ratelimit-limit-requests", b"X-Custom", b"x-custom", b"OpenAI-Processing-MS"]
+    house.relay.exchange.head(200, [*((name, b"1") for name in names), (b"content-length", b"2")])
+    house.relay.exchange.send(b"{}")
+    house.relay.exchange.end()
+
+    answer = wire.answer()
+    assert names == [name.encode() for name in answer.names if name.encode() in names]
+    assert ("2", "1, 1") == (answer.headers["content-length"], answer.headers["x-custom"])
+
+
+@pytest.mark.parametrize("value", [b"a\r\nSet-Cookie: b=c", b"a\nb", b"a\rb"])
+def test_a_header_with_a_line_break(house: House, value: bytes) -> None:
+    """A header that would become two is never sent on."""
+    wire = relay(house)
+    exchange = house.relay.exchange
+    exchange.head(200, [(b"X-Custom", value)])
+    with pytest.raises(BackendError) as caught:
+        exchange.send(b"{}")
+    exchange.fail(caught.value)
+
+    answer = wire.answer()
+    assert (502, "backend_error") == (answer.status, answer.error["code"])
+    assert not {"x-custom", "set-cookie"} & set(answer.headers)

@@ -10,9 +10,11 @@ from typing import Any
 
 from attrs import define, field, frozen
 from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from claudeproxy.config import AuthConfig, ClaudeConfig, LogConfig, RoutingConfig, Secret, ServerConfig, UpstreamConfig
 from claudeproxy.core.catalog import Catalog
@@ -66,16 +68,33 @@ class Answer:
         return error
 
 
+@implementer(ITCPTransport)
 class _Transport(StringTransport):
     """
-    A transport that says what was done to it.
+    A TCP connection that says what was done to it.
     """
 
     aborted = False
+    half_closed = False
 
     def abortConnection(self) -> None:
         self.aborted = True
         self.disconnecting = True
+
+    def loseWriteConnection(self) -> None:
+        self.half_closed = True
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        pass
+
+    def getTcpNoDelay(self) -> bool:
+        return True
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        pass
+
+    def getTcpKeepAlive(self) -> bool:
+        return False
 
 
 @define(eq=False)
@@ -118,7 +137,7 @@ class Wire:
     @property
     def closing(self) -> bool:
         """Whether the server has asked for the connection's end."""
-        return bool(self.transport.disconnecting)
+        return bool(self.transport.disconnecting or self.transport.half_closed)
 
     def answer(self, head_only: bool = False) -> Answer:
         """Take the next answer off the wire, as far as it has come."""
@@ -182,7 +201,7 @@ class House:
     The web side with backends of memory.
     """
 
-    clock: Clock = field(factory=Clock)
+    clock: Any = field(factory=Clock)
     keys: tuple[str, ...] = (KEY,)
     server: ServerConfig = field(factory=lambda: ServerConfig(max_body_bytes=1000))
     claude: ClaudeConfig = field(factory=lambda: ClaudeConfig(api_key=Secret("sk-ant-test")))

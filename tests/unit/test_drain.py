@@ -4,6 +4,9 @@ The graceful end, from inside.
 
 from __future__ import annotations
 
+from gc import collect
+from weakref import ref
+
 import pytest
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.task import Clock
@@ -61,6 +64,17 @@ def test_a_client_that_leaves_cancels(drain: Drain, draining: bool) -> None:
     drain.track(Deferred[None]()).addErrback(failures.append).cancel()
 
     assert [CancelledError] == [failure.type for failure in failures]
+
+
+def test_work_that_is_over_is_forgotten(drain: Drain) -> None:
+    """Nothing is kept of work that has ended."""
+    work: Deferred[None] = drain.track(Deferred())
+    work.callback(None)
+    forgotten = ref(work)
+    del work
+    collect()
+
+    assert forgotten() is None
 
 
 def test_what_takes_too_long_is_cut_short(drain: Drain, clock: Clock) -> None:

@@ -76,15 +76,21 @@ def test_with_a_token_the_cli_is_not_bare() -> None:
     made.clean_up()
 
 
-def test_with_its_own_login_the_cli_uses_its_own_directory() -> None:
+def test_with_its_own_login_the_cli_uses_its_own_directory(tmp_path: Path) -> None:
     """With CLAUDE_LOGIN the CLI finds the login that the operator made: home and configuration are the real ones."""
-    made = launcher(CLAUDE_LOGIN="true", HOME="/home/somebody")
+    made = launcher(CLAUDE_LOGIN="true", HOME=str(tmp_path))
     launch = made.prepare("/cli", FRESH)
 
-    assert launch.environment["HOME"] == "/home/somebody"
+    assert launch.environment["HOME"] == str(tmp_path)
     assert "CLAUDE_CONFIG_DIR" not in launch.environment
-    assert str(launch.transcript_path).startswith("/home/somebody/.claude/projects/")
+    assert launch.transcript_path.is_relative_to(tmp_path / ".claude" / "projects")
+
+    # The conversation that was written there goes with its process; the operator's own stay.
+    launch.transcript_path.parent.mkdir(parents=True)
+    launch.transcript_path.write_text("{}")
+    launch.clean_up()
     made.clean_up()
+    assert list((tmp_path / ".claude" / "projects").iterdir()) == []
 
 
 def test_what_a_killed_daemon_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

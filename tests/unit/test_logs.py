@@ -51,10 +51,10 @@ def test_a_line() -> None:
 
 
 def test_a_line_for_people() -> None:
-    """In the pretty form an event is one line of text."""
-    text = written(format="pretty", says="Hello\nyou.", n=1)
+    """In the pretty form an event is one line of text, and nothing in it that a terminal would obey."""
+    text = written(format="pretty", says="Hello\nyou.\x1b[2J", n=1)
 
-    assert "1970-01-01T00:00:01.500Z INFO  tests: Hello | you. name=you n=1\n" == text
+    assert "1970-01-01T00:00:01.500Z INFO  tests: Hello | you.?[2J name=you n=1\n" == text
 
 
 @pytest.mark.parametrize("threshold", LEVELS)
@@ -93,15 +93,14 @@ def test_nothing_secret(format: str) -> None:
 
 
 def test_a_failure() -> None:
-    """A failure is its type and its words; where it came from is said from debug on, without the paths of files."""
+    """A failure is its type, its words and where it came from, on the same line and without the paths of files."""
     try:
         raise ValueError("no good")
     except ValueError:
         failure = Failure()
 
     assert "ValueError: no good" == line(log_failure=failure)["error"]
-    assert "trace" not in line(log_failure=failure)
-    trace = line(level="debug", log_failure=failure)["trace"]
+    trace = line(log_failure=failure)["trace"]
     assert trace.startswith("test_a_failure:")
     assert "/" not in trace
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claudeproxy.core.events import Usage
-from claudeproxy.wire.openai_usage import UsageTee
+from claudeproxy.wire.openai_usage import OBJECT_TAIL_BYTES, STREAM_TAIL_BYTES, UsageTee
 
 USAGE: dict[str, Any] = {
     "prompt_tokens": 100,
@@ -24,7 +24,7 @@ USAGE: dict[str, Any] = {
 NEUTRAL = Usage(input_tokens=70, cache_read_tokens=30, output_tokens=20, reasoning_tokens=5)
 
 
-def teed(*chunks: bytes, limit: int = 65536) -> Usage | None:
+def teed(*chunks: bytes, limit: int = OBJECT_TAIL_BYTES) -> Usage | None:
     """What the tee says after ``chunks``."""
     tee = UsageTee(limit)
     for chunk in chunks:
@@ -71,7 +71,14 @@ def test_of_a_stream_longer_than_the_memory() -> None:
     """Only the end of a long stream is kept, and that is enough."""
     body = stream(deltas=2000)
 
-    assert teed(*[body[i : i + 500] for i in range(0, len(body), 500)], limit=4096) == NEUTRAL
+    assert teed(*[body[i : i + 500] for i in range(0, len(body), 500)], limit=STREAM_TAIL_BYTES) == NEUTRAL
+
+
+def test_a_last_event_longer_than_the_memory() -> None:
+    """What a vendor adds to the event with the usage does not push it out of the memory."""
+    event = b'data: {"choices":[],"usage":%b,"found":"%b"}' % (json.dumps(USAGE).encode(), b"x" * 9000)
+
+    assert teed(*[b"data: {}\n\n"] * 500, event + b"\n\n", b"data: [DONE]\n\n", limit=STREAM_TAIL_BYTES) == NEUTRAL
 
 
 def test_of_an_answer_longer_than_the_memory() -> None:
@@ -82,12 +89,12 @@ def test_of_an_answer_longer_than_the_memory() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    """However long the body, no more than the limit and one chunk is kept."""
+    """However long the body, less than the limit and one chunk is kept."""
     tee = UsageTee(1000)
     for _ in range(10_000):
         tee.feed(b"x" * 100)
 
-    assert sum(map(len, tee._chunks)) <= 1000
+    assert sum(map(len, tee._chunks)) < 1100
 
 
 def test_an_unfinished_stream_has_none() -> None:

@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
@@ -69,8 +70,12 @@ class Launch:
         return self.config_directory / "projects" / slug / f"{self.session_id}.jsonl"
 
     def clean_up(self) -> None:
-        """Remove the scratch directory; a few small files, so it is done on the spot."""
+        """Remove what the process leaves; a few small files, so it is done on the spot."""
         shutil.rmtree(self.scratch, ignore_errors=True)
+        # With the CLI's own login its history is not in the scratch directory, but among the operator's own.
+        with suppress(OSError):
+            self.transcript_path.unlink(missing_ok=True)
+            self.transcript_path.parent.rmdir()
 
 
 def locate_cli(path: str, search_path: str | None) -> str | None:

@@ -12,7 +12,7 @@ from claudeproxy.core.events import Usage
 from claudeproxy.interfaces import IByteSink
 from claudeproxy.wire.headers import response_headers
 from claudeproxy.wire.http1 import AnswerHead
-from claudeproxy.wire.openai_usage import UsageTee
+from claudeproxy.wire.openai_usage import OBJECT_TAIL_BYTES, STREAM_TAIL_BYTES, UsageTee
 
 __all__ = ["RelayedAnswer"]
 
@@ -31,18 +31,19 @@ class RelayedAnswer:
     """
 
     def __init__(
-        self, sink: IByteSink, clock: IReactorTime, watch: Watch, silence: float, tee: UsageTee | None
+        self, sink: IByteSink, clock: IReactorTime, watch: Watch, silence: float, *, wants_usage: bool
     ) -> None:
         """
         :param silence: seconds that the upstream may be silent within its answer.
-        :param tee: looks for usage; dropped when the answer turns out to be none that it could read.
+        :param wants_usage: whether to look for usage.
         """
         self._sink = sink
         self._raw = sink.raw
         self._seconds = clock.seconds
         self._watch = watch
         self._silence = silence
-        self._tee = tee
+        self._wants_usage = wants_usage
+        self._tee: UsageTee | None = None
         self._flow: IPushProducer | None = None
         self._last = 0.0
         self._paused = False
@@ -54,8 +55,8 @@ class RelayedAnswer:
         headers = response_headers(head.headers)
         if head.length is not None:
             headers.append((b"Content-Length", b"%d" % head.length))
-        if head.status != 200 or any(coding.lower() != b"identity" for coding in head.values(b"content-encoding")):
-            self._tee = None
+        if self._wants_usage:
+            self._tee = _tee(head)
         self._flow = flow
         self._last = self._seconds()
         self._watch.phase("silence", self._silence, self._silent_for)
@@ -104,3 +105,13 @@ class RelayedAnswer:
         The seconds since the upstream's last byte; none while it is we who do not read.
         """
         return 0.0 if self._paused else self._seconds() - self._last
+
+
+def _tee(head: AnswerHead) -> UsageTee | None:
+    """
+    The tee for an answer, or None when it is none that could be read.
+    """
+    if head.status != 200 or any(coding.lower() != b"identity" for coding in head.values(b"content-encoding")):
+        return None
+    streams = any(value.lower().startswith(b"text/event-stream") for value in head.values(b"content-type"))
+    return UsageTee(STREAM_TAIL_BYTES if streams else OBJECT_TAIL_BYTES)

@@ -196,7 +196,9 @@ class UpstreamClient:
         """
         An answer is complete; its connection may serve another request.
         """
-        kept = self._idle.setdefault(origin, deque())
+        kept = self._idle.get(origin)
+        if kept is None:
+            kept = self._idle[origin] = deque()
         if self._closing is not None or len(kept) >= self._max_idle:
             connection.drop()
             return

@@ -39,7 +39,6 @@ from claudeproxy.errors import (
 )
 from claudeproxy.interfaces import IByteSink, IRelay
 from claudeproxy.wire.headers import request_headers
-from claudeproxy.wire.openai_usage import UsageTee
 
 __all__ = ["OpenAIRelay"]
 
@@ -68,6 +67,7 @@ class OpenAIRelay:
         self._config = config
         base = URL.from_text(config.base_url)
         self._origin = Origin.of(base)
+        self._netloc = self._origin.netloc
         self._prefix = "".join(f"/{segment}" for segment in base.path if segment).encode("ascii")
         self._models = UpstreamModels(clock, lambda sink: self.relay(RelayRequest(b"GET", b"/models", ()), sink))
 
@@ -98,8 +98,8 @@ class OpenAIRelay:
 
     async def _relay(self, request: RelayRequest, sink: IByteSink, watch: Watch) -> Usage | None:
         outgoing = self._outgoing(request, watch)
-        tee = UsageTee() if request.tee_usage else None
-        answer = RelayedAnswer(sink, self._clock, watch, self._config.silence_timeout, tee)
+        silence = self._config.silence_timeout
+        answer = RelayedAnswer(sink, self._clock, watch, silence, wants_usage=request.tee_usage)
         try:
             await self._client.exchange(self._origin, outgoing, answer, replayable=_replayable(request))
         except CancelledError:
@@ -120,7 +120,7 @@ class OpenAIRelay:
         if request.method in _NEVER_RELAYED:
             raise MethodNotSupported("This method is not relayed.", headers=(("Allow", _ALLOW),))
         return UpstreamRequest(
-            self._origin.netloc,
+            self._netloc,
             request.method,
             self._target(request.path),
             request_headers(request.headers, authorization=self._authorization(request), identity=request.tee_usage),

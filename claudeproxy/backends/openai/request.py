@@ -27,7 +27,7 @@ _BODY_EXPECTED = frozenset({b"POST", b"PUT", b"PATCH"})
 """The methods that declare also an empty body."""
 
 
-@frozen
+@frozen(cache_hash=True)
 class Origin:
     """
     Where connections go: those to equal origins are interchangeable.
