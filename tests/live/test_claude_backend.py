@@ -432,7 +432,7 @@ async def test_parallel_conversations_do_not_mix(claude: Make) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_subscriptions_token_serves_as_well(claude: Make, stub_anthropic: StubAnthropic) -> None:
-    """With an OAuth token in the place of a key turns work, new and resumed, and the model learns nothing of the host."""
+    """With an OAuth token in the place of a key turns work, new and resumed, and the host stays unnamed."""
     live = claude(ANTHROPIC_API_KEY="", CLAUDE_CODE_OAUTH_TOKEN="sk-ant-oat01-test")
     first, resumed = RecordingSink(), RecordingSink()
     await live.backend.open(chat("one", system="S"), first)
