@@ -50,7 +50,7 @@ class HealthRoute:
         claude = self._backend.health()
         checks: dict[str, Any] = {
             "claude_cli": claude.status,
-            "anthropic_key": self._anthropic_key(),
+            "anthropic_key": "ok" if self._claude.has_credentials else "missing",
             "openai_passthrough": self._relay.health(),
             "capacity": {
                 "active": claude.active,
@@ -85,17 +85,12 @@ class HealthRoute:
         body = {"status": "unavailable" if reasons else "ready", "reasons": reasons}
         return json_answer(request, _encode(body), 503 if reasons else 200)
 
-    def _anthropic_key(self) -> str:
-        claude = self._claude
-        has_one = claude.api_key or claude.auth_token or claude.oauth_token or claude.login
-        return "ok" if has_one else "missing"
-
     def _unready_reasons(self) -> list[str]:
         """
         Return why requests should go elsewhere: something says so, or there is no backend that could serve one.
         """
         reasons = [reason for source in self._readiness for reason in source.unready_reasons()]
-        has_claude = self._backend.health().status == "ok" and self._anthropic_key() == "ok"
+        has_claude = self._backend.health().status == "ok" and self._claude.has_credentials
         if not has_claude and self._relay.health() != "ok":
             reasons.append("no backend can serve a request")
         return reasons

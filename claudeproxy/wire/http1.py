@@ -91,7 +91,7 @@ class AnswerReader:
         self._bodiless = method == b"HEAD"
         self._buffer = b""
         self._left = 0
-        self._body = self._identity
+        self._body = AnswerReader._identity
 
     def feed(self, data: bytes) -> bytes:
         """
@@ -107,7 +107,7 @@ class AnswerReader:
             data = self._read_heads(data)
             if self.head is None:
                 return b""
-        return self._body(data)
+        return self._body(self, data)
 
     def eof(self) -> None:
         """
@@ -115,7 +115,7 @@ class AnswerReader:
 
         :raise Truncated: the answer had not.
         """
-        if self.head is not None and self._body == self._until_eof:
+        if self.head is not None and self._body is AnswerReader._until_eof:
             self.complete = True
         elif not self.complete:
             raise Truncated("The connection ended before the answer did.")
@@ -176,11 +176,11 @@ class AnswerReader:
             if coding != b"chunked":
                 raise RemoteProtocolError("The transfer coding is unknown.")
             keeps = keeps and length is None  # with both, somebody on the way may have counted differently
-            self._body, length = self._chunked, None
+            self._body, length = AnswerReader._chunked, None
         elif length is not None:
             self._left = length
         else:
-            self._body, keeps = self._until_eof, False
+            self._body, keeps = AnswerReader._until_eof, False
         return AnswerHead(status, headers, length, keeps)
 
     # -- Bodies ---------------------------------------------------------------
@@ -253,7 +253,7 @@ class AnswerReader:
     def _finish(self, excess: bytes) -> None:
         self.complete = True
         self.excess = excess
-        self._body = self._behind
+        self._body = AnswerReader._behind
 
     def _behind(self, data: bytes) -> bytes:
         self.excess += data

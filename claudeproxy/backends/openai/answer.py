@@ -77,6 +77,7 @@ class RelayedAnswer:
         The exchange has ended, in whatever way.
         """
         if self._flow is not None:
+            self._flow = None
             self._sink.flow_ended()
 
     def usage(self) -> Usage | None:
