@@ -44,7 +44,7 @@ reference: $(DEVELOPMENT) ## Write the reference of the settings from their tabl
 	$(BIN)/python -m claudeproxy.config sample > docs/reference/claudeproxy.toml
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .tox
+	rm -rf $(VENV) tests/clients/node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .tox
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	find . -name dropin.cache -delete
 

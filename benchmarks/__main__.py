@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,7 @@ def main() -> int:
     unknown = set(options.rows) - set(ROWS)
     if unknown:
         parser.error(f"no such row: {' '.join(sorted(unknown))}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # not without stopping what was started
     require("wrk", "nginx")
     cores = Cores.choose()
     machine, rows = describe(cores), []

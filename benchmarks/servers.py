@@ -145,6 +145,15 @@ class Servers:
             yield Server(port, process.pid)
 
     @contextmanager
+    def nginx_by_default(self, upstream: Server) -> Iterator[Server]:
+        """
+        nginx with nothing but ``proxy_pass``: a connection to the upstream for each request.
+        """
+        location = f"proxy_pass http://127.0.0.1:{upstream.port};"
+        with self._nginx("default", self.cores.tested, location) as server:
+            yield server
+
+    @contextmanager
     def nginx(self, upstream: Server) -> Iterator[Server]:
         """
         nginx as a proxy on the tested core: one worker, kept connections, nothing buffered, and an access log, since

@@ -56,11 +56,13 @@ class ClaudeProxyError(Exception):
     :param param: the request parameter at fault, for example ``messages[0].role``.
     :param retry_after: seconds after which a retry makes sense.
     :param headers: further response headers, for example ``Allow``.
+    :param permanent: only the operator can mend it, so that a retry is of no use.
     """
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
     code: ClassVar[str] = "internal_error"
+    permanent: bool = False
 
     def __init__(
         self,
@@ -69,12 +71,15 @@ class ClaudeProxyError(Exception):
         param: str | None = None,
         retry_after: float | None = None,
         headers: tuple[tuple[str, str], ...] = (),
+        permanent: bool | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
         self.retry_after = retry_after
         self.headers = headers
+        if permanent is not None:
+            self.permanent = permanent
 
 
 class InternalError(ClaudeProxyError):
@@ -286,6 +291,7 @@ class PassthroughDisabled(ClaudeProxyError):
 
     status = 503
     code = "passthrough_disabled"
+    permanent = True
 
 
 class PassthroughNotConfigured(ClaudeProxyError):
@@ -293,6 +299,7 @@ class PassthroughNotConfigured(ClaudeProxyError):
 
     status = 503
     code = "passthrough_not_configured"
+    permanent = True
 
 
 class Overloaded(ClaudeProxyError):

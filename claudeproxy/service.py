@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, cast
 
 from attrs import define, field
@@ -69,6 +70,8 @@ class Daemon(Service):
     _drain: Drain
     _claude: ClaudeBackend
     _upstream_client: UpstreamClient
+    _concerns: Callable[[], Iterable[str]]
+    """What an operator may have forgotten; the daemon starts all the same."""
     _greet: Callable[[str], str]
     """What is printed once it listens, from its URL."""
     _afterwards: Callable[[], Deferred[Any]]
@@ -91,6 +94,8 @@ class Daemon(Service):
         self._reactor.callWhenRunning(signals.install)
         url = _url(host, self._port)
         self._log.info("claudeproxy is listening at {url}", url=url)
+        for concern in self._concerns():
+            self._log.warn("{concern}", concern=concern)
         greeting = self._greet(url)
         if greeting:
             print(greeting, flush=True)
@@ -135,11 +140,12 @@ def build(reactor: IDaemonReactor, config: Config, *, demo: bool = False) -> ISe
     upstream_client = UpstreamClient(
         reactor, hostname_endpoints(reactor, connect_timeout), connect_timeout=connect_timeout
     )
+    relay = OpenAIRelay(reactor, upstream_client, config.upstream)
     drain = Drain(reactor)
     app = ProxyApp(
         keys=ConfiguredKeys(config.auth),
         chat_backend=claude,
-        relay=OpenAIRelay(reactor, upstream_client, config.upstream),
+        relay=relay,
         catalog=Catalog(config.routing.model_map, config.routing.default_model),
         server=config.server,
         claude=config.claude,
@@ -155,9 +161,22 @@ def build(reactor: IDaemonReactor, config: Config, *, demo: bool = False) -> ISe
         drain,
         claude,
         upstream_client,
+        partial(_concerns, config, claude, relay),
         greet,
         afterwards,
     )
+
+
+def _concerns(config: Config, claude: ClaudeBackend, relay: OpenAIRelay) -> Iterator[str]:
+    if not config.claude.has_credentials:
+        yield (
+            "Claude Code has no credentials: set ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN, CLAUDE_CODE_OAUTH_TOKEN "
+            "or CLAUDE_LOGIN."
+        )
+    elif claude.health().status == "missing":
+        yield "Claude Code was not found: see CLAUDE_PATH, or install the extra claudeproxy[cli]."
+    if relay.health() == "no_key":
+        yield "The passthrough has no upstream: set OPENAI_API_KEY or OPENAI_BASE_URL."
 
 
 def claude_backend(

@@ -87,6 +87,10 @@ class Drain:
         :param timeout: seconds after which what is left is cut short.
         """
         self.begin()
+        if self.in_flight:
+            self._log.info(
+                "Stopping; {count} requests in flight may take {timeout} s.", count=self.in_flight, timeout=timeout
+            )
         if await self._quiet(timeout):
             return
         self._log.info("{count} requests in flight are cut short.", count=self.in_flight)

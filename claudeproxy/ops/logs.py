@@ -159,7 +159,9 @@ def _as_json(line: Mapping[str, Any]) -> str:
 
 
 def _as_text(line: Mapping[str, Any]) -> str:
-    shown = {name: value for name, value in line.items() if name not in ("time", "level", "namespace", "msg")}
+    # The message of an access line has said these already.
+    said = ("time", "level", "namespace", "msg", *(("method", "path", "status") if "method" in line else ()))
+    shown = {name: value for name, value in line.items() if name not in said}
     fields = "".join(f" {name}={value}" for name, value in shown.items())
     text = f"{line['time']} {line['level'].upper():5} {line['namespace']}: {line['msg']}{fields}"
     return text.replace("\n", " | ").translate(_CONTROLS)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from claudeproxy.testing.canned import canned_answer, count_tokens, cut
+from claudeproxy.testing.canned import bounded, canned_answer, count_tokens, cut
 from claudeproxy.testing.directives import Directive
 from claudeproxy.testing.pacing import Headers, silent, streamed, whole
 from claudeproxy.testing.playing import RawAnswer, json_bytes
@@ -70,13 +70,15 @@ class StubAnthropic(Stub):
             retry = directive.retry_after
             more = ((b"retry-after", retry.encode()),) if retry else ()
             return _error(directive.status, directive.message or "as directed", (*headers, *more), directive.delay)
-        words = list(cut(directive, canned_answer("the Anthropic API", texts)))
-        message = _Message(request.body, directive, words, f"msg_stub_{serial:08d}")
+        words = cut(directive, canned_answer("the Anthropic API", texts))
+        limit, stops = request.body.get("max_tokens"), request.body.get("stop_sequences") or ()
+        directive, kept = bounded(directive, words, limit, stops)
+        message = _Message(request.body, directive, kept, f"msg_stub_{serial:08d}")
         request.usage = message.usage
         limits = _limit_headers()
         if not request.body.get("stream"):
             value = message.value()
-            return whole(directive, headers=(*headers, *limits), value=value, deltas=len(words), every=self._every)
+            return whole(directive, headers=(*headers, *limits), value=value, deltas=len(kept), every=self._every)
         return streamed(
             directive,
             headers=(*headers, *limits),

@@ -8,12 +8,15 @@ and a number that the conversation holds.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from math import ceil
+
+from attrs import evolve
 
 from claudeproxy.testing.directives import Directive, without_directives
 
-__all__ = ["canned_answer", "count_tokens", "cut"]
+__all__ = ["bounded", "canned_answer", "count_tokens", "cut"]
 
 _QUOTED = 2000
 """So many characters of the user's text are repeated."""
@@ -67,6 +70,37 @@ def cut(directive: Directive, answer: str) -> Iterator[str]:
         else:
             size = max(1, ceil(len(text) / directive.deltas))
             yield from (text[at : at + size] for at in range(0, len(text), size))
+
+
+def bounded(
+    directive: Directive, words: Iterable[str], max_tokens: int | None, stops: Sequence[str]
+) -> tuple[Directive, list[str]]:
+    """
+    Return what is left of the deltas under a request's own limits, and the directive with the reason why they end.
+
+    A directive that asks for a number of bytes gets them.
+    """
+    kept = list(words)
+    if directive.bytes is not None:
+        return directive, kept
+    text = "".join(kept)
+    found = [text.index(stop) for stop in stops if stop in text]
+    if found:
+        kept, directive = _shortened(kept, min(found)), evolve(directive, stop="stop_sequence")
+    counts = list(accumulate(map(count_tokens, kept)))
+    if max_tokens is not None and counts and counts[-1] > max_tokens:
+        kept = [word for word, count in zip(kept, counts, strict=True) if count <= max_tokens]
+        directive = evolve(directive, stop="max_tokens")
+    return directive, kept
+
+
+def _shortened(words: Sequence[str], length: int) -> list[str]:
+    kept = []
+    for word in words:
+        if length > 0:
+            kept.append(word[:length])
+        length -= len(word)
+    return kept
 
 
 def count_tokens(text: str) -> int:

@@ -14,7 +14,7 @@ from email.parser import BytesParser
 from hashlib import sha256
 from typing import Any
 
-from claudeproxy.testing.canned import canned_answer, count_tokens, cut
+from claudeproxy.testing.canned import bounded, canned_answer, count_tokens, cut
 from claudeproxy.testing.directives import Directive
 from claudeproxy.testing.pacing import Headers, silent, streamed, whole
 from claudeproxy.testing.playing import RawAnswer, json_bytes
@@ -84,12 +84,15 @@ class StubOpenAI(Stub):
             retry = directive.retry_after
             more = ((b"retry-after", retry.encode()),) if retry else ()
             return _error(directive.status, directive.message or "as directed", (*headers, *more), directive.delay)
-        words = list(cut(directive, canned_answer("the OpenAI API", texts)))
-        completion = _Completion(request.body, directive, words, f"chatcmpl-stub{serial:08d}")
+        limit = request.body.get("max_completion_tokens") or request.body.get("max_tokens")
+        stop = request.body.get("stop") or ()
+        words = cut(directive, canned_answer("the OpenAI API", texts))
+        directive, kept = bounded(directive, words, limit, [stop] if isinstance(stop, str) else stop)
+        completion = _Completion(request.body, directive, kept, f"chatcmpl-stub{serial:08d}")
         request.usage = completion.usage
         if not request.body.get("stream"):
             value = completion.value()
-            return whole(directive, headers=headers, value=value, deltas=len(words), every=self._every)
+            return whole(directive, headers=headers, value=value, deltas=len(kept), every=self._every)
         error = {"message": directive.message or "Overloaded", "type": "server_error", "param": None, "code": None}
         return streamed(
             directive,

@@ -146,6 +146,8 @@ class StubFactory(HTTPFactory):
     Accepts a stub's connections; no idle timeout, no access log, no HTTP/2.
     """
 
+    noisy = False
+
     def __init__(
         self,
         clock: IReactorTime,

@@ -77,7 +77,7 @@ def _fields(request: ProxyRequest, now: float) -> dict[str, Any]:
         fields["input_tokens"] = usage.prompt_tokens
         fields["output_tokens"] = usage.output_tokens
         if usage.cost_usd is not None:
-            fields["cost_usd"] = usage.cost_usd
+            fields["cost_usd"] = round(usage.cost_usd, 8)
     if began is not None:
         if answered is not None:
             fields["first_byte_ms"] = round((answered - began) * 1000, 1)

@@ -4,6 +4,7 @@ Answers that are not streams: JSON bodies and errors.
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from math import ceil
 
 from twisted.web.http import Request
@@ -22,7 +23,8 @@ def json_answer(request: Request, body: bytes, status: int = 200) -> bytes:
     """
     Set the head of a JSON answer and return its body, for Klein to send.
     """
-    request.setResponseCode(status)
+    # Twisted knows no words for some, 429 among them.
+    request.setResponseCode(status, HTTPStatus(status).phrase.encode("ascii"))
     headers = request.responseHeaders
     headers.setRawHeaders(b"Content-Type", _JSON)
     headers.setRawHeaders(b"Content-Length", (b"%d" % len(body),))
@@ -45,6 +47,9 @@ def error_headers(error: ClaudeProxyError) -> list[tuple[str, str]]:
     headers = list(error.headers)
     if error.status == 401:
         headers.append(("WWW-Authenticate", "Bearer"))
+    if error.permanent:
+        # The SDKs would otherwise try again, and their users wait.
+        headers.append(("X-Should-Retry", "false"))
     if error.retry_after is not None or error.status in (429, 503):
         seconds = _RETRY_LATER if error.retry_after is None else error.retry_after
         headers.append(("Retry-After", str(max(1, ceil(seconds)))))

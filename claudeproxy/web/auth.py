@@ -22,7 +22,7 @@ def authenticate(request: ProxyRequest, keys: IKeyStore, cross_origin: CrossOrig
 
     :raises MissingAPIKey: there is none.
     :raises InvalidAPIKey: it is not one of ours.
-    :raises OriginNotAllowed: no key is asked for, and a browser sends the request for a page of another site.
+    :raises OriginNotAllowed: no key is asked for, and the request may come from a page of another site.
     """
     if keys.is_open:
         if cross_origin.is_foreign(request):

@@ -5,6 +5,7 @@ Cross-origin requests: scripts of the origins that the operator named may read t
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import ip_address
 
 from twisted.web.http import NO_CONTENT, Request
 
@@ -31,8 +32,6 @@ _EXPOSED = b", ".join(
 )
 """What a script may read besides the body."""
 
-_CROSS_SITE = frozenset({b"cross-site", b"same-site"})
-
 
 class CrossOrigin:
     """
@@ -58,17 +57,20 @@ class CrossOrigin:
 
     def is_foreign(self, request: Request) -> bool:
         """
-        Whether a browser says that a page of another site, which is not on the list, sent the request.
+        Whether a page of another site, which is not on the list, may have sent the request.
 
-        Where no key is asked for, this is what keeps the web out of a daemon on loopback: for a page that only wants to
-        send, a browser asks for no preflight.
+        Where no key is asked for, this is what keeps the web out of a daemon on loopback. For a page that only wants to
+        send, a browser asks for no preflight; and a page whose own name was made to resolve to loopback has the same
+        origin as the daemon, so the name in ``Host`` must be a name of loopback as well.
         """
         headers = request.requestHeaders
         origin = headers.getRawHeaders(b"Origin")
-        if origin is None or origin[-1] in self._lines:
+        if origin is not None and origin[-1] in self._lines:
             return False
-        site = headers.getRawHeaders(b"Sec-Fetch-Site")
-        return site is not None and site[-1] in _CROSS_SITE
+        host = (headers.getRawHeaders(b"Host") or [b""])[-1]
+        if host and not _is_loopback(host):
+            return True
+        return origin is not None and origin[-1].partition(b"://")[2] != host
 
     def answer_options(self, request: Request, allow: bytes) -> bytes:
         """
@@ -91,3 +93,17 @@ class CrossOrigin:
         answer.setRawHeaders(b"Allow", (allow,))
         request.setResponseCode(NO_CONTENT)
         return b""
+
+
+def _is_loopback(host: bytes) -> bool:
+    """
+    Whether the value of ``Host`` names this machine to itself.
+    """
+    name = host.decode("latin-1").lower()
+    name = name.partition("]")[0].strip("[") if name.startswith("[") else name.partition(":")[0]
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False

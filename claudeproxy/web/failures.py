@@ -30,11 +30,17 @@ async def answer_failure(request: ProxyRequest, failure: Failure) -> bytes | Non
         return None
     error = _public(request, failure)
     request.error = error.code
+    if error.status >= 500 and not isinstance(error, InternalError):
+        _log.warn("{code}: {reason}", code=error.code, reason=error.message, request_id=request.request_id.decode())
     if request.stream is not None:
         if request.startedWriting:
             await request.stream.broke(error)
             return None
         request.stream.end()
+    if request.responseHeaders.hasHeader(b"X-Claude-Session-Created"):
+        # A session that fails in its first turn is no session.
+        for name in (b"X-Claude-Session-ID", b"X-Claude-Session-Created"):
+            request.responseHeaders.removeHeader(name)
     return error_answer(request, error)
 
 

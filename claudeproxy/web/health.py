@@ -92,5 +92,6 @@ class HealthRoute:
         reasons = [reason for source in self._readiness for reason in source.unready_reasons()]
         has_claude = self._backend.health().status == "ok" and self._claude.has_credentials
         if not has_claude and self._relay.health() != "ok":
-            reasons.append("no backend can serve a request")
+            why = "it has no credentials" if not self._claude.has_credentials else self._backend.health().status
+            reasons.append(f"no backend can serve: Claude Code ({why}), passthrough ({self._relay.health()})")
         return reasons

@@ -327,13 +327,14 @@ async def test_large_bodies(stub_openai: StubOpenAI, relay_to: Make, file: bool)
     assert got.headers["content-length"] == str(len(data))
 
 
+@pytest.mark.parametrize("body", [b"x" * 30_000_000, io.BytesIO(b"x" * 30_000_000)], ids=["bytes", "file"])
 @pytest_twisted.ensureDeferred
-async def test_a_refusal_before_the_upload_is_over(relay_to: Make) -> None:
+async def test_a_refusal_before_the_upload_is_over(relay_to: Make, body: Any) -> None:
     """An upstream that answers at once and reads no further is heard; its connection is not used again."""
     listening = reactor.listenTCP(0, Factory.forProtocol(Refusing), interface="127.0.0.1")
     live = relay_to(base_url=f"http://127.0.0.1:{listening.getHost().port}/v1")
 
-    sink = await live.answer(post("/files", io.BytesIO(b"x" * 30_000_000)))
+    sink = await live.answer(post("/files", body))
 
     assert (sink.status, sink.body) == (413, b"too large")
     assert live.client.idle_connections == 0

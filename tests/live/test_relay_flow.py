@@ -241,6 +241,25 @@ async def test_nothing_reaches_a_sink_that_was_left(stub_openai: StubOpenAI, rel
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_sink_that_was_left_before_it_began(stub_openai: StubOpenAI, relay_to: Make) -> None:
+    """A sink whose reader is already gone when it gets its producer is spared the body that came with the head."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    stub_openai.script("/v1/chat/completions", RawAnswer(None, (), (head + b"3\r\none\r\n", End.STALL)))
+
+    class LeftSink(MemorySink):
+        def flow_from(self, producer: Any) -> None:
+            super().flow_from(producer)
+            producer.stopProducing()
+
+    sink, departed = LeftSink(), stub_openai.next_departure()
+
+    with pytest.raises(CancelledError):
+        await relay_to().send(chat(stream=True), sink)
+    await departed
+    assert sink.chunks == []
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_sink_that_raises(stub_openai: StubOpenAI, relay_to: Make) -> None:
     """A fault in the sink is our own: it is not reported as the upstream's, and the upstream is let go."""
     stub_openai.script("/v1/chat/completions", stream(b"one", End.STALL))
@@ -640,6 +659,7 @@ async def test_unasked_bytes_spoil_a_connection(stub_openai: StubOpenAI, relay_t
 
     assert (await live.answer(RelayRequest(b"GET", b"/x", ()))).body == b"hi"
     assert b"forged" not in (await live.answer(RelayRequest(b"GET", b"/x", ()))).body
+    assert stub_openai.connections == 2
 
 
 @pytest_twisted.ensureDeferred

@@ -5,6 +5,7 @@ The relay to an upstream over TLS.
 from __future__ import annotations
 
 import datetime
+import io
 import ipaddress
 from collections.abc import AsyncIterator
 from typing import Any
@@ -22,12 +23,13 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTCP, IReactorTime
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import Certificate, PrivateCertificate, trustRootFromCertificates
+from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from claudeproxy.errors import UpstreamUnreachable
 from claudeproxy.testing.openai import StubOpenAI
 from claudeproxy.testing.playing import End, RawAnswer
-from tests.live.relaying import LiveRelay, MemorySink, chat, until
+from tests.live.relaying import LiveRelay, MemorySink, chat, post, until
 
 
 @frozen
@@ -109,13 +111,15 @@ async def stub(authority: Authority) -> AsyncIterator[StubOpenAI]:
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 @pytest_twisted.ensureDeferred
-async def test_a_verified_upstream(authority: Authority, stub: StubOpenAI, host: str) -> None:
-    """An upstream whose certificate is good is served over TLS, on kept connections."""
-    live = LiveRelay.to(reactor, f"https://{host}:{stub.port}/v1", trust_root=authority.trust_root)
+async def test_a_verified_upstream(authority: Authority, stub: StubOpenAI, clock: Clock, host: str) -> None:
+    """An upstream whose certificate is good is served over TLS, on kept connections, also some time later."""
+    url = f"https://{host}:{stub.port}/v1"
+    live = LiveRelay.to(reactor, url, clock=clock, trust_root=authority.trust_root)
 
     for _ in range(3):
         sink = await live.answer(chat(stream=True))
         assert sink.body.endswith(b"data: [DONE]\n\n")
+        clock.advance(5)
 
     assert stub.connections == 1
     assert stub.requests[0].headers["host"] == f"{host}:{stub.port}"
@@ -170,6 +174,18 @@ async def test_an_upstream_without_tls(authority: Authority) -> None:
 
     await live.stop()
     await listening.stopListening()
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_upload(authority: Authority, stub: StubOpenAI) -> None:
+    """A large body arrives whole over TLS as well."""
+    live = LiveRelay.to(reactor, f"https://localhost:{stub.port}/v1", trust_root=authority.trust_root)
+    data = bytes(range(256)) * 10_000
+
+    await live.answer(post("/files", io.BytesIO(data)))
+
+    assert stub.requests[0].raw_body == data
+    await live.stop()
 
 
 @pytest.mark.parametrize("paused", [True, False])

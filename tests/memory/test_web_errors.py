@@ -238,7 +238,7 @@ def test_a_failure_before_the_first_byte(
 
 
 def test_a_failure_after_the_head_but_before_the_first_event(house: House) -> None:
-    """What was only prepared is not sent: the error is no stream, but it names the session."""
+    """What was only prepared is not sent: the error is no stream, and a session that never was is not named."""
     wire = house.connect()
     wire.send("POST", "/v1/chat/completions", chat_body(stream=True))
     house.backend.turn.start()
@@ -247,7 +247,8 @@ def test_a_failure_after_the_head_but_before_the_first_event(house: House) -> No
     answer = wire.answer()
     assert (502, "backend_auth_failed") == (answer.status, answer.error["code"])
     assert "x-accel-buffering" not in answer.headers
-    assert "x-claude-session-id" in answer.headers
+    assert "x-claude-session-id" not in answer.headers
+    assert "x-claude-session-created" not in answer.headers
 
 
 @pytest.mark.parametrize("stream", [False, True])

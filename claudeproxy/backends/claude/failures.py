@@ -41,7 +41,7 @@ def failure_of(result: TurnResult) -> ClaudeProxyError:
     if _LOGGED_OUT.search(result.text):
         return _auth_failed(text)
     match result.api_status:
-        case 400 | 413 if result.api_status == 413 or _CONTEXT.search(result.text):
+        case 400 | 413 | None if result.api_status == 413 or _CONTEXT.search(result.text):
             return ContextLengthExceeded(f"The conversation is too long for the model: {text}", param="messages")
         case 400:
             return InvalidValue(f"The model's API refused the request: {text}")

@@ -239,11 +239,12 @@ class Pool:
         if not self._config.has_credentials:
             raise BackendUnavailable(
                 "Claude Code has no credentials here. The operator must set ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN, "
-                "CLAUDE_CODE_OAUTH_TOKEN or CLAUDE_LOGIN."
+                "CLAUDE_CODE_OAUTH_TOKEN or CLAUDE_LOGIN.",
+                permanent=True,
             )
         cli = self._launcher.locate()
         if cli is None:
-            raise self._cannot_start(f"Claude Code ({self._config.path}) was not found")
+            raise self._cannot_start(f"CLAUDE_PATH is {self._config.path!r}, and there is no such program")
         try:
             launch = self._launcher.prepare(cli, kind)
         except OSError as error:
@@ -265,7 +266,7 @@ class Pool:
 
     def _cannot_start(self, reason: str) -> BackendUnavailable:
         self.failure = reason
-        return BackendUnavailable(f"Claude Code is not available: {reason}.", retry_after=5)
+        return BackendUnavailable(f"Claude Code is not available: {reason}.", permanent=True)
 
     def _started_well(self, process: ClaudeProcess) -> None:
         self.version = process.version or self.version

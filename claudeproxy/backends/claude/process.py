@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
@@ -378,7 +379,10 @@ class ClaudeProcess(ProcessProtocol):
 
 
 def _describe(reason: Failure) -> str:
-    return str(reason.value).rstrip(".")
+    error = reason.value
+    if isinstance(error, ProcessTerminated) and error.signal is not None:
+        return f"signal {error.signal}"
+    return f"exit code {error.exitCode}" if isinstance(error, ProcessDone | ProcessTerminated) else str(error)
 
 
 def _ended_early(booted: bool, status: str | None) -> ClaudeProxyError:

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from typing import BinaryIO
 
 from attrs import frozen
 from hyperlink import URL
-from twisted.internet.interfaces import IConsumer, IPushProducer
+from twisted.internet.interfaces import IConsumer, IPullProducer
 from zope.interface import implementer
 
 from claudeproxy.errors import InvalidHeaderValue, MalformedRequest
@@ -18,7 +19,7 @@ from claudeproxy.errors import InvalidHeaderValue, MalformedRequest
 __all__ = ["Origin", "UpstreamRequest"]
 
 _PIECE = 65536
-"""Bytes that are read from a file at a time, and the largest body that is joined to its head in one write."""
+"""Bytes that are written at a time."""
 
 _METHOD = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _TARGET = re.compile(rb"[\x21-\x7e]+")
@@ -87,30 +88,30 @@ class UpstreamRequest:
         self._body = body
         length = len(body) if isinstance(body, bytes) else body.seek(0, 2)
         self._head = _head(method, target, netloc, headers, length)
-        self._feeding: _FileFeed | None = None
+        self._feeding: _Feed | None = None
 
     @property
     def sent(self) -> bool:
         """
-        Whether the whole body has been handed to the transport. An upstream may answer before (401, 413); it is heard,
-        and its connection is of no further use.
+        Whether the transport has taken the whole request. An upstream may answer before (401, 413); it is heard, and
+        its connection is of no further use.
         """
         return self._feeding is None or self._feeding.finished
 
     def write_to(self, transport: IConsumer) -> None:
         """
-        Write head and body; a file is read as fast as the transport takes it.
+        Write head and body; what is large is written as fast as the transport takes it.
         """
         self._on_write()
-        if not isinstance(self._body, bytes):
-            transport.write(self._head)
-            self._feeding = _FileFeed(self._body, transport)
-            self._feeding.start()
-        elif len(self._body) <= _PIECE:
-            transport.write(self._head + self._body)
-        else:
-            transport.write(self._head)
-            transport.write(self._body)
+        body = self._body
+        if isinstance(body, bytes):
+            if len(body) <= _PIECE:
+                transport.write(self._head + body)
+                return
+            body = BytesIO(body)
+        transport.write(self._head)
+        self._feeding = _Feed(body, transport)
+        self._feeding.start()
 
 
 def _head(method: bytes, target: bytes, netloc: bytes, headers: Sequence[tuple[bytes, bytes]], length: int) -> bytes:
@@ -125,38 +126,34 @@ def _head(method: bytes, target: bytes, netloc: bytes, headers: Sequence[tuple[b
     return head + b"\r\n\r\n"
 
 
-@implementer(IPushProducer)
-class _FileFeed:
+@implementer(IPullProducer)
+class _Feed:
     """
-    Feeds a file to a transport, piece by piece.
+    Feeds a file to a transport, one piece whenever all before it has left.
     """
 
     def __init__(self, file: BinaryIO, transport: IConsumer) -> None:
         self.finished = False
         self._file = file
         self._transport = transport
-        self._paused = False
-        self._stopped = False
 
     def start(self) -> None:
         self._file.seek(0)
-        self._transport.registerProducer(self, True)
-        self.resumeProducing()
-
-    def pauseProducing(self) -> None:
-        self._paused = True
+        self._transport.registerProducer(self, False)
 
     def resumeProducing(self) -> None:
-        self._paused = False
-        while not (self._paused or self._stopped or self.finished):
+        if self._file.closed:
             # The server closes a request's file when its client leaves; the exchange is then abandoned as well.
-            piece = b"" if self._file.closed else self._file.read(_PIECE)
-            if piece:
-                self._transport.write(piece)
-            else:
-                self.finished = not self._file.closed
-                self._stopped = True
-                self._transport.unregisterProducer()
+            self._transport.unregisterProducer()
+            return
+        piece = self._file.read(_PIECE)
+        if piece:
+            self._transport.write(piece)
+        else:
+            self.finished = True
+            self._transport.unregisterProducer()
 
     def stopProducing(self) -> None:
-        self._stopped = True
+        """
+        The connection is gone.
+        """

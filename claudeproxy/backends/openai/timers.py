@@ -10,6 +10,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 __all__ = ["Watch"]
 
+_GRAIN = 0.001
+"""Seconds that nobody waits for: what is left below them may be an error of rounding."""
+
 
 class Watch:
     """
@@ -79,7 +82,7 @@ class Watch:
         remaining = self._phase_limit - (now - self._entered if self._idle is None else self._idle())
         if now >= self._end:
             self._run_out("total", self._total)
-        elif remaining <= 0:
+        elif remaining < _GRAIN:
             self._run_out(self._name, self._phase_limit)
         else:
             self._arm(remaining)
