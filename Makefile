@@ -1,5 +1,5 @@
 # Everything here does its own set-up, in .venv; a second run starts at once.
-# Settings come from the environment: PORT=8080 make demo
+# Settings come from the environment: PORT=8080 make demo. Another Python than python3: PYTHON=python3.12 make demo
 
 PYTHON ?= python3
 VENV ?= .venv
