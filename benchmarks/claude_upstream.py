@@ -17,8 +17,8 @@ def main() -> None:
     """
     from twisted.internet import reactor
 
-    ensureDeferred(StubAnthropic().listen(reactor, int(sys.argv[1])))  # type: ignore[arg-type]
-    reactor.run()  # type: ignore[attr-defined]
+    ensureDeferred(StubAnthropic().listen(reactor, int(sys.argv[1])))
+    reactor.run()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ The composition root: a configuration and a reactor become the daemon.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -89,6 +90,9 @@ class Daemon(Service):
             reason = getattr(error.socketError, "strerror", None) or error.socketError
             sys.exit(f"claudeproxy: cannot listen on {host}:{port} (HOST, PORT): {reason}")
         super().startService()  # type: ignore[no-untyped-call]
+        # All that the imports made stays for ever; the collector need not look at it again with every request's refuse.
+        gc.collect()
+        gc.freeze()
         self._claude.start()
         signals = StopSignals(lambda: self._reactor.callFromThread(self._reactor.stop), self._claude.kill)
         self._reactor.callWhenRunning(signals.install)
