@@ -46,6 +46,9 @@ from claudeproxy.web.site import ProxySite
 
 __all__ = ["Daemon", "build", "claude_backend"]
 
+_LAST_PROCESS = 6.0
+"""Seconds that the processes have to end; the ladder of each takes four."""
+
 
 class IDaemonReactor(IReactorCore, IReactorFromThreads, IReactorProcess, IReactorTCP, IReactorTime):
     """
@@ -116,10 +119,17 @@ class Daemon(Service):
         if self._port is not None:
             await maybeDeferred(self._port.stopListening)
         self._site.close_idle()
-        await self._drain.stop(self._server.shutdown_timeout)
-        await self._claude.stop()
+        try:
+            await self._drain.stop(self._server.shutdown_timeout)
+        finally:
+            # Whatever went wrong, no process is left.
+            await self._claude.stop().addTimeout(_LAST_PROCESS, self._reactor, self._kill)
         await self._upstream_client.close()
         await self._afterwards()
+
+    def _kill(self, result: object, timeout: float) -> None:
+        self._log.error("Processes of Claude Code did not end within {timeout} s.", timeout=timeout)
+        self._claude.kill()
 
 
 def build(reactor: IDaemonReactor, config: Config, *, demo: bool = False) -> IService:

@@ -4,6 +4,8 @@ A session: one tenant's conversation under an id that the client can come back w
 
 from __future__ import annotations
 
+from sys import getsizeof
+
 from attrs import frozen
 
 from claudeproxy.core.chat import Message
@@ -35,7 +37,7 @@ class Session:
         """
         Bytes of memory that the conversation takes, near enough for a bound.
         """
-        return len(self.system) + sum(len(message.text) + 100 for message in self.messages) + 500
+        return getsizeof(self.system) + sum(getsizeof(message.text) + 100 for message in self.messages) + 500
 
     @property
     def digest(self) -> bytes:

@@ -20,7 +20,7 @@ __all__ = ["StopSignals"]
 @define
 class StopSignals:
     """
-    Stops at the first ``SIGTERM`` or ``SIGINT``, and ends at once at the second.
+    Stops at the first ``SIGTERM``, ``SIGINT`` or ``SIGHUP`` (a closed terminal), and ends at once at the second.
     """
 
     _stop: Callable[[], None]
@@ -33,12 +33,14 @@ class StopSignals:
         """
         Take the place of whatever handled these signals. To be called when the reactor runs, from the main thread.
         """
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._received)
 
     def _received(self, number: int, frame: FrameType | None) -> None:
         if self._told:
-            self._abandon()
-            os._exit(1)
+            try:
+                self._abandon()
+            finally:
+                os._exit(1)
         self._told = True
         self._stop()

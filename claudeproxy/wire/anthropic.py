@@ -79,7 +79,14 @@ class _Event(msgspec.Struct):
     usage: TokenCounts | None = None
 
 
+class _Kind(msgspec.Struct):
+    type: str = ""
+
+
+_decode_kind = msgspec.json.Decoder(_Kind).decode
 _decode = msgspec.json.Decoder(_Event).decode
+
+_KINDS = frozenset({"content_block_delta", "message_start", "message_delta"})
 
 _FINISH_REASONS = {
     "max_tokens": FinishReason.LENGTH,
@@ -94,6 +101,8 @@ def decode_event(event: bytes) -> TextDelta | ReasoningDelta | MessageStart | Me
 
     :raises msgspec.DecodeError: the bytes are not a stream event.
     """
+    if _decode_kind(event).type not in _KINDS:
+        return None
     decoded = _decode(event)
     delta = decoded.delta
     match decoded.type:

@@ -23,6 +23,7 @@ __all__ = [
     "ControlResponse",
     "Initialized",
     "Line",
+    "Misshapen",
     "ModelEvent",
     "NotALine",
     "RateLimitSignal",
@@ -37,6 +38,12 @@ __all__ = [
     "simple_request",
     "user_line",
 ]
+
+
+class Misshapen(ValueError):
+    """
+    A line of a kind that a turn waits for has lost its shape.
+    """
 
 
 class NotALine(ValueError):
@@ -179,7 +186,7 @@ class _Result(msgspec.Struct):
     result: str | None = None
     stop_reason: str | None = None
     usage: TokenCounts | None = None
-    total_cost_usd: float = 0.0
+    total_cost_usd: float | None = None
     errors: list[Any] | None = None
 
 
@@ -212,6 +219,7 @@ def decode_line(line: bytes) -> Line | None:
     Decode one line of the CLI's stdout; None for a kind that does not concern us.
 
     :raises NotALine: it is no JSON object, or a kind that we know has lost its shape.
+    :raises Misshapen: so has the line that ends a turn; nothing else will come.
     """
     try:
         return _decode(line)
@@ -219,7 +227,10 @@ def decode_line(line: bytes) -> Line | None:
         mended = _without_half_characters(line)
         if mended is None:
             raise NotALine(str(error)) from error
-    return decode_line(mended)
+    try:
+        return _decode(mended)
+    except msgspec.DecodeError as error:
+        raise NotALine(str(error)) from error
 
 
 def _without_half_characters(line: bytes) -> bytes | None:
@@ -229,10 +240,9 @@ def _without_half_characters(line: bytes) -> bytes | None:
     if b"\\ud" not in line.lower():
         return None
     try:
-        mended = json.dumps(json.loads(line), ensure_ascii=False).encode(errors="replace")
+        return json.dumps(json.loads(line), ensure_ascii=False).encode(errors="replace")
     except (ValueError, RecursionError):
         return None
-    return mended if b"\\ud" not in mended.lower() else None
 
 
 def _decode(line: bytes) -> Line | None:
@@ -242,7 +252,10 @@ def _decode(line: bytes) -> Line | None:
             # A subagent's events are not the answer.
             return ModelEvent(bytes(envelope.event)) if envelope.parent_tool_use_id is None else None
         case "result":
-            return _result(_decode_result(line))
+            try:
+                return _result(_decode_result(line))
+            except msgspec.DecodeError as error:
+                raise Misshapen(f"the result line: {error}") from error
         case "control_response":
             body = _decode_response(line).response
             failed = body.subtype != "success"
@@ -272,7 +285,7 @@ def _result(result: _Result) -> TurnResult:
         text=text,
         stop_reason=result.stop_reason,
         usage=(result.usage or TokenCounts()).usage(),
-        total_cost_usd=result.total_cost_usd,
+        total_cost_usd=result.total_cost_usd or 0.0,
     )
 
 

@@ -101,6 +101,8 @@ async def test_a_prompt_is_plain_text_and_nothing_else(text: str, claude: Make, 
 
     assert said(stub_anthropic.requests[0]) == [("user", text)]
     assert said(stub_anthropic.requests[-1]) == [("user", text), ("assistant", first.text), ("user", text)]
+    messages = [message for request in stub_anthropic.requests for message in request.body["messages"]]
+    assert [message["content"] for message in messages if message["role"] == "system" and message["content"]] == []
     assert "root:" not in repr([request.body for request in stub_anthropic.requests])
 
 
@@ -248,9 +250,39 @@ async def test_an_answer_that_was_cut_off_ends_there(claude: Make, stub_anthropi
     await live.backend.open(chat("[[stub text=as far as it got stop=max_tokens]]"), sink)
     assert (sink.text, sink.finished.reason) == ("as far as it got", FinishReason.LENGTH)
     assert sink.usage.usage.output_tokens == stub_anthropic.requests[0].usage["output_tokens"]
+    await live.all_ended()
+    assert len(stub_anthropic.requests) == 1
     await live.backend.open(chat("[[stub text=as far as it got stop=max_tokens]]", sink.text, "go on"), after)
 
     assert said(stub_anthropic.requests[-1])[1:] == [("assistant", "as far as it got"), ("user", "go on")]
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("stop", ["end_turn", "stop_sequence"])
+async def test_an_empty_answer_is_an_answer(stop: str, claude: Make, stub_anthropic: StubAnthropic) -> None:
+    """A model that says nothing is not asked again, and nothing is put into the user's mouth."""
+    live = claude()
+    sink = RecordingSink()
+    await live.backend.open(chat(f"[[stub bytes=0 stop={stop}]]"), sink)
+    await live.all_ended()
+    assert (sink.text, sink.finished.reason) == ("", FinishReason.STOP)
+    assert len(stub_anthropic.requests) == 1
+    assert sink.head is not None
+    await live.backend.open(chat("go on", session_id=sink.head.session_id), RecordingSink())
+
+    assert said(stub_anthropic.requests[-1]) == [("user", f"[[stub bytes=0 stop={stop}]]"), ("user", "go on")]
+
+
+@pytest_twisted.ensureDeferred
+async def test_blanks_are_no_message(claude: Make, stub_anthropic: StubAnthropic) -> None:
+    """An answer of nothing but blanks in a history is left out, and a prompt of nothing else is refused."""
+    live = claude()
+    await live.backend.open(chat("a", " \n", "b"), RecordingSink())
+    assert said(stub_anthropic.requests[-1]) == [("user", "a"), ("user", "b")]
+    with pytest.raises(InvalidValue):
+        await live.backend.open(chat("  \n"), RecordingSink())
+
+    assert len(stub_anthropic.requests) == 1
 
 
 @pytest_twisted.ensureDeferred
@@ -336,13 +368,15 @@ async def test_a_client_that_leaves_stops_the_model(claude: Make, stub_anthropic
     running = live.backend.open(chat("[[stub deltas=2000 every=0.01]]"), sink)
     await sink.first_event()
     departed = stub_anthropic.next_departure()
+    count = len(sink.events)
+    left = reactor.seconds()  # type: ignore[attr-defined]
     running.cancel()
     with pytest.raises(CancelledError):
         await running
     await departed.addTimeout(1.0, reactor)
     await live.all_ended(within=1.0)
-    count = len(sink.events)
 
+    assert reactor.seconds() - left < 1.0  # type: ignore[attr-defined]
     assert live.backend.health().live == 0
     assert len(sink.events) == count
 
@@ -350,10 +384,12 @@ async def test_a_client_that_leaves_stops_the_model(claude: Make, stub_anthropic
 @pytest_twisted.ensureDeferred
 async def test_a_turn_that_takes_too_long_is_a_timeout(claude: Make, stub_anthropic: StubAnthropic) -> None:
     """At the request's time limit the client is told so, and the model is stopped."""
-    live = claude(REQUEST_TIMEOUT_MS="1500")
+    live = claude(REQUEST_TIMEOUT_MS="4000")
+    first = RecordingSink()
+    await live.backend.open(chat("warm"), first)
     departed = stub_anthropic.next_departure()
     with pytest.raises(UpstreamTimeout):
-        await live.backend.open(chat("[[stub hang]]"), RecordingSink())
+        await live.backend.open(chat("warm", first.text, "[[stub hang]]"), RecordingSink())
     await departed.addTimeout(1.0, reactor)
 
 

@@ -102,10 +102,12 @@ async def test_a_cli_that_is_not_a_program_is_unavailable(broken: Make, tmp_path
 @pytest_twisted.ensureDeferred
 async def test_a_cli_that_dies_at_start_is_unavailable(broken: Make) -> None:
     """A CLI that exits before it says anything is a 503 that names its exit, not a hang."""
-    error = await failure(broken("dies-at-start", exit_code=3))
+    live = broken("dies-at-start", exit_code=3)
+    error = await failure(live)
 
     assert isinstance(error, BackendUnavailable)
     assert "exit code 3" in error.message
+    assert live.backend.health().status == "failing"
 
 
 @pytest_twisted.ensureDeferred

@@ -36,23 +36,34 @@ class Transport:
     protocol: ProcessProtocol
     pid: int
     gone: bool = False
+    exited: bool = False
 
     def closeStdin(self) -> None:
-        self.clock.callLater(0.04, self.end)
+        if not self.exited:
+            self.clock.callLater(0.04, self.end)
+
+    def exit(self) -> None:
+        """Exit, while somebody holds its pipes open."""
+        if not (self.gone or self.exited):
+            self.exited = True
+            self.protocol.processExited(Failure(ProcessDone(None)))
 
     def end(self) -> None:
         if not self.gone:
             self.gone = True
             reason = Failure(ProcessDone(None))
-            self.protocol.processExited(reason)
+            if not self.exited:
+                self.protocol.processExited(reason)
             self.protocol.processEnded(reason)
+
+    def loseConnection(self) -> None:
+        self.end()
 
     def write(self, data: bytes) -> None: ...
     def registerProducer(self, producer: object, streaming: bool) -> None: ...
     def unregisterProducer(self) -> None: ...
     def pauseProducing(self) -> None: ...
     def resumeProducing(self) -> None: ...
-    def loseConnection(self) -> None: ...
     def signalProcess(self, signalID: int) -> None: ...
 
 
@@ -152,6 +163,10 @@ class Bench:
             transport.end()
             self.working = [process for process in self.working if process is not transport.protocol]
 
+    def linger(self, index: int) -> None:
+        if self.spawner.alive:
+            self.spawner.alive[index % len(self.spawner.alive)].exit()
+
     def check(self, places: int) -> None:
         counts = self.pool.counts()
         total = counts.waiting + counts.working + counts.resting + counts.ending
@@ -164,7 +179,7 @@ class Bench:
 operations = st.lists(
     st.one_of(
         st.tuples(st.just("take"), st.sampled_from(KINDS)),
-        st.tuples(st.sampled_from(["rest", "wake", "discard", "leave", "die"]), st.integers(0, 9)),
+        st.tuples(st.sampled_from(["rest", "wake", "discard", "leave", "die", "linger"]), st.integers(0, 9)),
         st.tuples(st.just("advance"), st.sampled_from([0.01, 0.05, 0.3, 6.0, 400.0])),
     ),
     max_size=40,
@@ -185,7 +200,7 @@ def test_whatever_happens_the_limit_holds_and_everything_ends(places: int, warm:
 
     stopped = bench.pool.stop()
     bench.working.clear()
-    bench.clock.advance(1)
+    bench.clock.pump([0.5] * 10)
     assert stopped.called
     assert bench.pool.counts() == PoolCounts(0, 0, 0, 0, 0)
     assert bench.spawner.alive == []

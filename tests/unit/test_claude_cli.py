@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claudeproxy.core.events import Usage
+from claudeproxy.wire.anthropic import decode_event
 from claudeproxy.wire.claude_cli import (
     ControlRequest,
     ControlResponse,
     Initialized,
+    Misshapen,
     ModelEvent,
     NotALine,
     RateLimitSignal,
@@ -139,11 +141,23 @@ def test_unknown_kinds_are_ignored(kind: str) -> None:
     assert decode_line(line(type=kind, message="anything", event=[1], response=7)) is None
 
 
-@pytest.mark.parametrize("garbage", [b"", b"hello", b"[1]", b"\xff\xfe", b'{"type":"result"}', b"[" * 100_000])
+@pytest.mark.parametrize("garbage", [b"", b"hello", b"[1]", b"\xff\xfe", b"[" * 100_000])
 def test_garbage_is_named(garbage: bytes) -> None:
     """What is not a line of the protocol raises one error, whatever it is."""
     with pytest.raises(NotALine):
         decode_line(garbage)
+
+
+@pytest.mark.parametrize("fields", [{}, {"session_id": "s", "subtype": "success", "usage": "none"}])
+def test_a_result_without_its_shape_is_no_garbage(fields: dict[str, object]) -> None:
+    """Nothing comes after a result, so one that cannot be read must not be skipped."""
+    with pytest.raises(Misshapen):
+        decode_line(line(type="result", **fields))
+
+
+def test_an_event_of_tomorrow_is_ignored() -> None:
+    """A stream event of a kind that does not exist yet is no error, whatever its fields are."""
+    assert decode_event(b'{"type":"brand_new","delta":"x","message":7,"usage":[]}') is None
 
 
 @given(st.binary(max_size=200))

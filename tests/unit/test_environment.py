@@ -5,6 +5,7 @@ Where the CLI is found, and what is left of daemons that were killed.
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -94,12 +95,35 @@ def test_with_its_own_login_the_cli_uses_its_own_directory(tmp_path: Path) -> No
 
 
 def test_what_a_killed_daemon_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Directories of daemons that no longer run go; those of running ones, and other people's names, stay."""
+    """Directories of daemons that no longer run go; those of running ones, and what is not a daemon's, stay."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    for name in ("cp-999999999-abc", f"cp-{os.getpid()}-abc", "cp-notes", "other"):
+    for name in ("cp-dead", "cp-notes", "other"):
         (tmp_path / name / "w").mkdir(parents=True)
+    (tmp_path / "cp-dead" / "lock").touch()
+    running, starting = launcher(ANTHROPIC_API_KEY="k"), launcher(ANTHROPIC_API_KEY="k")
+    theirs = running.prepare("/cli", FRESH).scratch.parent
+    starting.prepare("/cli", FRESH)
+    starting.clean_up()
+
+    assert {path.name for path in tmp_path.iterdir()} == {theirs.name, "cp-notes", "other"}
+    running.clean_up()
+
+
+def test_a_directory_that_was_cleaned_away_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever tidies the system's temporary files does not keep processes from starting."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     made = launcher(ANTHROPIC_API_KEY="k")
-    made.prepare("/cli", FRESH)
+    shutil.rmtree(made.prepare("/cli", FRESH).scratch.parent)
+
+    assert made.prepare("/cli", FRESH).working_directory.is_dir()
     made.clean_up()
 
-    assert {path.name for path in tmp_path.iterdir()} == {f"cp-{os.getpid()}-abc", "cp-notes", "other"}
+
+def test_a_launch_does_not_show_its_credentials() -> None:
+    """What is logged or printed of a launch holds no key."""
+    made = launcher(ANTHROPIC_API_KEY="sk-ant-hidden")
+    launch = made.prepare("/cli", FRESH)
+    made.clean_up()
+
+    assert launch.environment["ANTHROPIC_API_KEY"] == "sk-ant-hidden"
+    assert "sk-ant-hidden" not in repr(launch)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from claudeproxy.backends.claude.transcript import transcript
+from claudeproxy.backends.claude.transcript import transcript, write_transcript
 from claudeproxy.core.chat import Message, Role
 
 
@@ -46,3 +46,12 @@ def test_neighbours_of_one_role_become_blocks_of_one_message() -> None:
         "role": "user",
         "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}],
     }
+
+
+def test_a_transcript_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """Nobody else on the machine can read a conversation."""
+    path = tmp_path / "projects" / "slug" / "sid.jsonl"
+    write_transcript(path, b"{}\n")
+
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700

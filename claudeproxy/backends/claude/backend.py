@@ -195,7 +195,9 @@ class ClaudeBackend:
         if outcome.clean:
             self._live.rest(after, process)
         else:
+            # The CLI is about to go on by itself; an interrupt would come too late to save the request.
             self._pool.discard(process)
+            process.kill()
 
     async def _begin(self, session: Session, seen: tuple[Message, ...]) -> ClaudeProcess:
         """
@@ -233,9 +235,9 @@ def _split(request: ChatRequest) -> tuple[tuple[Message, ...], tuple[Message, ..
 
 def _worded(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     """
-    Leave out messages without text, which the API refuses; an answer may well have none.
+    Leave out messages without text, which the API refuses and the CLI replaces; an answer may well have none.
     """
-    return tuple(message for message in messages if message.text)
+    return tuple(message for message in messages if message.text.strip())
 
 
 def _timed_out(result: object, timeout: float) -> None:

@@ -28,6 +28,8 @@ class TurnLocks:
     _timeout: float
     """Seconds that a turn waits for the ones before it."""
     _queues: dict[str, deque[Deferred[None]]] = field(init=False, factory=dict)
+    _handing_on: dict[str, bool] = field(init=False, factory=dict)
+    """The sessions whose next turn is just being told, and whether it is over already."""
 
     def __contains__(self, session_id: str) -> bool:
         return session_id in self._queues
@@ -49,11 +51,22 @@ class TurnLocks:
         """
         The turn is over; the next one begins.
         """
-        queue = self._queues[session_id]
-        if queue:
-            queue.popleft().callback(None)
-        else:
-            del self._queues[session_id]
+        if session_id in self._handing_on:
+            # The turn ended while it was being told that it may begin; the loop below goes on. Were it told from here,
+            # a hundred turns that end at once would be nested too deeply.
+            self._handing_on[session_id] = True
+            return
+        over = True
+        while over:
+            queue = self._queues[session_id]
+            if not queue:
+                del self._queues[session_id]
+                return
+            self._handing_on[session_id] = False
+            try:
+                queue.popleft().callback(None)
+            finally:
+                over = self._handing_on.pop(session_id)
 
     def _busy(self, result: object, timeout: float) -> None:
         raise SessionBusy(f"Another turn of this session is running and did not end within {timeout:g} s.")
@@ -89,11 +102,11 @@ class LiveProcesses:
         if entry is None:
             return None
         process, seen = entry
-        if seen != session.digest:
-            self._pool.discard(process)
-            return None
-        self._remove(session.session_id)
-        return process if self._pool.wake(process) else None
+        self._remove(session.session_id, process)
+        if seen == session.digest and self._pool.wake(process):
+            return process
+        self._pool.discard(process)
+        return None
 
     def rest(self, session: Session, process: ClaudeProcess) -> None:
         """
@@ -102,9 +115,15 @@ class LiveProcesses:
         digest = session.digest
         self._by_session[session.session_id] = process, digest
         self._by_digest[digest] = session.session_id
-        self._pool.rest(process, lambda: self._remove(session.session_id))
+        self._pool.rest(process, lambda: self._remove(session.session_id, process))
 
-    def _remove(self, session_id: str) -> None:
-        entry = self._by_session.pop(session_id, None)
-        if entry is not None and self._by_digest.get(entry[1]) == session_id:
+    def _remove(self, session_id: str, process: ClaudeProcess) -> None:
+        """
+        Forget the session's process, unless it has another one by now.
+        """
+        entry = self._by_session.get(session_id)
+        if entry is None or entry[0] is not process:
+            return
+        del self._by_session[session_id]
+        if self._by_digest.get(entry[1]) == session_id:
             del self._by_digest[entry[1]]

@@ -4,6 +4,7 @@ Where the CLI is, and all that one CLI process is started with: arguments, envir
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -39,7 +40,9 @@ class Kind:
 FRESH = Kind()
 
 _PREFIX = "cp-"
-"""How the daemon's directory of scratch directories begins, below the system's own; its process id follows."""
+"""How the daemon's directory of scratch directories begins, below the system's own."""
+_LOCK = "lock"
+"""The file in it that its daemon holds locked."""
 
 _LAUNCH = (sys.executable, "-I", "-S", launch.__file__)
 """The command that becomes the CLI, in a group of its own that ends with the daemon."""
@@ -56,7 +59,8 @@ class Launch:
     session_id: str
     """The id under which the CLI knows the conversation; it never leaves the daemon."""
     arguments: tuple[str, ...]
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
+    """There are secrets in it."""
     config_directory: Path
     working_directory: Path
     scratch: Path
@@ -107,24 +111,18 @@ def _executable(path: str) -> bool:
 def _sweep(temporary: Path) -> None:
     """
     Remove what daemons left that could not clean up: there are conversations in it.
+
+    A daemon holds a lock in its directory for as long as it lives. Its process id would say less: in a container, the
+    next daemon has the same.
     """
     for left in temporary.glob(f"{_PREFIX}*"):
-        owner = left.name.removeprefix(_PREFIX).partition("-")[0]
-        try:
-            if owner.isdigit() and left.stat().st_uid == os.getuid() and not _runs(int(owner)):
+        with suppress(OSError):
+            lock = os.open(left / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(left, ignore_errors=True)
-        except OSError:
-            continue
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+            finally:
+                os.close(lock)
 
 
 @define
@@ -138,6 +136,7 @@ class Launcher:
     _default_model: str
     """What a fresh process is started with; it can still take any other."""
     _root: Path | None = field(init=False, default=None)
+    _lock: int | None = field(init=False, default=None)
 
     def locate(self) -> str | None:
         """
@@ -178,13 +177,22 @@ class Launcher:
         if self._root is not None:
             shutil.rmtree(self._root, ignore_errors=True)
             self._root = None
+            self._release()
 
     def _scratch_root(self) -> Path:
-        if self._root is None:
+        if self._root is None or not self._root.is_dir():
             temporary = Path(tempfile.gettempdir())
             _sweep(temporary)
-            self._root = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=temporary))
+            self._release()
+            self._root = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=temporary))
+            self._lock = os.open(self._root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
         return self._root
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def _own_config_directory(self) -> Path:
         configured = self._environ.get("CLAUDE_CONFIG_DIR")

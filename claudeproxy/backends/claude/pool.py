@@ -95,9 +95,8 @@ class Pool:
         granted: Deferred[ClaudeProcess] = Deferred(lambda _: self._queue.remove(waiter))
         waiter = _Waiter(kind, granted)
         self._queue.append(waiter)
+        granted.addTimeout(self._config.queue_timeout, self._clock, self._full)
         self._serve()
-        if not granted.called:
-            granted.addTimeout(self._config.queue_timeout, self._clock, self._full)
         return granted
 
     def rest(self, process: ClaudeProcess, gone: Callable[[], None]) -> None:
@@ -150,8 +149,7 @@ class Pool:
         End every process; fires when nothing is left of any.
         """
         self._stopping = True
-        if self._refill is not None and self._refill.active():
-            self._refill.cancel()
+        self._cancel_refill()
         while self._queue:
             self._queue.popleft().granted.errback(ServerShuttingDown("The server is shutting down."))
         for process in [*self._waiting, *self._working, *self._resting]:
@@ -167,6 +165,7 @@ class Pool:
         """
         for process in [*self._waiting, *self._working, *self._resting, *self._ending]:
             process.kill()
+            process.launch.clean_up()
 
     def counts(self) -> PoolCounts:
         """
@@ -259,9 +258,10 @@ class Pool:
                 env=dict(launch.environment),
                 path=str(launch.working_directory),
             )
-        except OSError as error:
+        except Exception as error:
+            self._log.failure("Claude Code cannot be started")
             launch.clean_up()
-            raise self._cannot_start(f"Claude Code cannot be started: {error.strerror}") from error
+            raise self._cannot_start(f"Claude Code cannot be started ({type(error).__name__})") from error
         return process
 
     def _cannot_start(self, reason: str) -> BackendUnavailable:
@@ -270,16 +270,20 @@ class Pool:
 
     def _started_well(self, process: ClaudeProcess) -> None:
         self.version = process.version or self.version
-        self._failures = 0
         self.failure = None
+        if self._failures:
+            self._failures = 0
+            self._cancel_refill()
+            self._refill_soon()
 
     def _ended(self, process: ClaudeProcess) -> None:
-        died_waiting = process in self._waiting
+        # One that a conversation took before it could show that it lives is no better.
+        failed = process in self._waiting or (process in self._working and not process.booted)
         self._forget(process)
         self._ending.discard(process)
-        if died_waiting:
+        if failed:
             self._failures += 1
-            self.failure = f"Claude Code ended while it waited: {process.exit_status}"
+            self.failure = f"Claude Code does not start: {process.exit_status}"
             self._log.warn(
                 "{failure} (attempt {failures}). {stderr}",
                 failure=self.failure,
@@ -322,6 +326,10 @@ class Pool:
         if self._failures:
             delay = min(_LONGEST_RETRY, _FIRST_RETRY * 2 ** (self._failures - 1))
         self._refill = self._clock.callLater(delay, self._top_up)
+
+    def _cancel_refill(self) -> None:
+        if self._refill is not None and self._refill.active():
+            self._refill.cancel()
 
     def _give_up_resting(self) -> None:
         """

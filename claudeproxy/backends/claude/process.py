@@ -74,7 +74,7 @@ class Caps:
 
 
 @implementer(IPushProducer)
-@define(eq=False, slots=False)
+@define(eq=False, slots=False, repr=False)
 class ClaudeProcess(ProcessProtocol):
     """
     The ``ProcessProtocol`` of one CLI.
@@ -116,6 +116,10 @@ class ClaudeProcess(ProcessProtocol):
         self._model = self.launch.model
         self._framer = LineFramer(self._caps.line)
         self._reaper = Reaper(self, self._clock)
+
+    def __repr__(self) -> str:
+        # The launch holds the credentials.
+        return f"<ClaudeProcess {self.launch.session_id} usable={self.usable} running={self.running}>"
 
     # -- State ----------------------------------------------------------------
 

@@ -7,6 +7,7 @@ is sent exactly these messages, in these roles.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
@@ -57,7 +58,7 @@ def transcript(messages: Sequence[Message], *, session_id: str, working_director
 
 def _message(role: Role, texts: Iterable[str], model: str) -> dict[str, Any]:
     # The API refuses empty text blocks.
-    blocks = [{"type": "text", "text": text} for text in texts if text]
+    blocks = [{"type": "text", "text": text} for text in texts if text.strip()]
     if role is Role.USER:
         return {"role": "user", "content": blocks}
     return {
@@ -78,5 +79,7 @@ def write_transcript(path: Path, content: bytes) -> None:
 
     :raises OSError: it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # With the CLI's own login this is among the operator's files: nobody else is to read it.
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)

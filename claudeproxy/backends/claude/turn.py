@@ -19,6 +19,10 @@ from claudeproxy.wire.claude_cli import Initialized, Line, ModelEvent, TurnResul
 __all__ = ["Outcome", "Turn"]
 
 
+_ENDS = frozenset({"end_turn", "stop_sequence"})
+"""Reasons that are an end for the CLI as well, unless the answer has no text at all."""
+
+
 @frozen
 class Outcome:
     """
@@ -71,7 +75,8 @@ class Turn:
             case TurnResult():
                 self._result(line)
             case _:
-                # A synthetic answer repeats the error text of the result that follows it.
+                # A synthetic answer repeats the error text of the result that follows it, and a rate limit is told by
+                # the result's status.
                 pass
 
     def fail(self, error: ClaudeProxyError) -> None:
@@ -105,7 +110,9 @@ class Turn:
                 self._delta(delta)
             case MessageStart(usage=usage):
                 self._input = usage
-            case MessageStop(reason=reason, usage=usage) if finish_reason(reason) is not FinishReason.STOP:
+            case MessageStop(reason=reason, usage=usage) if finish_reason(reason) is not FinishReason.STOP or (
+                reason in _ENDS and not self._text
+            ):
                 # The CLI does not take this for an end: it tells the model to go on (seen), as nobody asked it to.
                 counted = evolve(
                     self._input, output_tokens=usage.output_tokens, reasoning_tokens=usage.reasoning_tokens
