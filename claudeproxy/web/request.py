@@ -155,6 +155,7 @@ class ProxyRequest(Request):
         self.gone = True
         if self.stream is not None:
             self.stream.end()
+        self._give_back()
         super().connectionLost(reason)
         self.site.over(self)
 
@@ -167,6 +168,7 @@ class ProxyRequest(Request):
         """
         The answer is complete.
         """
+        self._give_back()  # first, for Twisted begins the connection's next request before it returns
         HTTPRequest.finish(self)
         self.site.over(self)
 
@@ -230,6 +232,13 @@ class ProxyRequest(Request):
         Name no host: no route depends on it, and a strange one in the request shall do no harm.
         """
         return b"localhost"
+
+    def _give_back(self) -> None:
+        """
+        Let go of what the limits gave.
+        """
+        if self.ticket is not None:
+            self.ticket.release()
 
     def _answer(self, error: ClaudeProxyError) -> None:
         self.error = error.code

@@ -89,7 +89,7 @@ class Routes:
         """
         Turn away whoever has no key, everybody while the daemon drains, and who has asked for too much.
 
-        What a request was given here, :meth:`ProxySite.over` gives back.
+        What a request is given here it gives back itself when it is over.
         """
         session_id = _session_id(request)
         try:

@@ -82,8 +82,6 @@ class ProxySite(Site):
         """
         A request is answered, or its client is gone.
         """
-        if request.ticket is not None:
-            request.ticket.release()
         if request.began is not None:
             self.drain.left()
         if self._access_log is not None:
