@@ -1,18 +1,18 @@
 """
 What a rate limit says to the client that it counts.
+
+These are made with every request, hence the plainest of classes.
 """
 
 from __future__ import annotations
 
 from math import floor
-
-from attrs import frozen
+from typing import NamedTuple
 
 __all__ = ["Standing", "WindowCount"]
 
 
-@frozen
-class Standing:
+class Standing(NamedTuple):
     """
     Where a client stands with the limit that is nearest to its end.
     """
@@ -25,8 +25,7 @@ class Standing:
     """Seconds after which, without another request, nothing is counted any more."""
 
 
-@frozen
-class WindowCount:
+class WindowCount(NamedTuple):
     """
     What a sliding window counter knows of one client.
 

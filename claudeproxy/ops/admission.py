@@ -11,8 +11,7 @@ from __future__ import annotations
 from math import ceil, floor
 from typing import NoReturn
 
-from attrs import define, frozen
-from limits import RateLimitItem, RateLimitItemPerSecond
+from limits import RateLimitItemPerSecond
 from limits.strategies import SlidingWindowCounterRateLimiter
 from twisted.internet.interfaces import IReactorTime
 
@@ -27,16 +26,20 @@ _SOON = 1.0
 """Seconds to wait for one of the key's own requests to end; when it will, nobody knows."""
 
 
-@define(eq=False)
 class Ticket:
     """
     The place of one request among its key's.
     """
 
-    standing: Standing | None
-    """How near the rate limits are; None where there are none."""
-    _key_id: str
-    _admission: Admission | None
+    __slots__ = ("_admission", "_key_id", "standing")
+
+    def __init__(self, admission: Admission, key_id: str, standing: Standing | None) -> None:
+        """
+        :param standing: how near the rate limits are; None where there are none.
+        """
+        self.standing = standing
+        self._key_id = key_id
+        self._admission: Admission | None = admission
 
     def release(self) -> None:
         """
@@ -57,15 +60,10 @@ class Admission:
         self.running: dict[str, int] = {}
         """Requests that were let in and are not over, by key id; a key that has none is not in it."""
         self._max_running = limits.max_concurrent_per_key
-        self._storage = WindowStorage(clock.seconds)
-        limiter = SlidingWindowCounterRateLimiter(self._storage)
-        window = ceil(limits.rate_limit_window)
-
-        def rate(limit: int, of: str) -> _Rate | None:
-            return _Rate(limiter, self._storage, RateLimitItemPerSecond(limit, window, of), of) if limit else None
-
-        self._per_address = rate(limits.rate_limit_per_ip, "address")
-        self._per_session = rate(limits.rate_limit_per_session, "session")
+        storage, window = WindowStorage(clock.seconds), ceil(limits.rate_limit_window)
+        per_address, per_session = limits.rate_limit_per_ip, limits.rate_limit_per_session
+        self._per_address = _Rate(storage, per_address, window, "address") if per_address else None
+        self._per_session = _Rate(storage, per_session, window, "session") if per_session else None
 
     def admit(self, key_id: str, address: str, session_id: str | None = None) -> Ticket:
         """
@@ -89,7 +87,7 @@ class Admission:
         for rate, whom in counts:
             rate.count(whom)
         self.running[key_id] = running + 1
-        return Ticket(_nearest(counts), key_id, self)
+        return Ticket(self, key_id, _nearest(counts))
 
     def standing(self, key_id: str, address: str, session_id: str | None = None) -> Standing | None:
         """
@@ -117,17 +115,32 @@ class Admission:
             del self.running[key_id]
 
 
-@frozen
+class _Limit(RateLimitItemPerSecond):
+    """
+    A limit of the library's, whose counters have shorter names.
+    """
+
+    def key_for(self, *identifiers: bytes | str | float) -> str:
+        """
+        Return the name of a client's counter; the library's own has the limit in it, and takes longer to be made.
+        """
+        return f"{self.namespace}/{identifiers[0]!s}"
+
+
 class _Rate:
     """
     One rate limit.
     """
 
-    _limiter: SlidingWindowCounterRateLimiter
-    _storage: WindowStorage
-    _item: RateLimitItem
-    _of: str
-    """Whose requests are counted, for people."""
+    def __init__(self, storage: WindowStorage, limit: int, window: int, of: str) -> None:
+        """
+        :param window: seconds.
+        :param of: whose requests are counted, for people.
+        """
+        self._limiter = SlidingWindowCounterRateLimiter(storage)
+        self._look = storage.get_sliding_window
+        self._item = _Limit(limit, window, of)
+        self._limit, self._window, self._of = limit, window, of
 
     def check(self, whom: str) -> None:
         """
@@ -147,24 +160,26 @@ class _Rate:
         """
         Return what is left.
         """
-        return self._look(whom).standing(self._item.amount)
+        return self._counted(whom).standing(self._limit)
 
     def _refuse(self, whom: str) -> NoReturn:
-        limit, seconds = self._item.amount, self._item.get_expiry()
         raise RateLimited(
-            f"Too many requests of this {self._of}: {limit} are allowed in {seconds} seconds.",
-            retry_after=floor(self._look(whom).wait(limit)) + 1,
+            f"Too many requests of this {self._of}: {self._limit} are allowed in {self._window} seconds.",
+            retry_after=floor(self._counted(whom).wait(self._limit)) + 1,
         )
 
-    def _look(self, whom: str) -> WindowCount:
+    def _counted(self, whom: str) -> WindowCount:
         # The limiter's own statistics are in the system's time.
-        length = self._item.get_expiry()
-        return WindowCount(length, *self._storage.get_sliding_window(self._item.key_for(whom), length))
+        return WindowCount(self._window, *self._look(self._item.key_for(whom), self._window))
 
 
 def _nearest(counts: list[tuple[_Rate, str]]) -> Standing | None:
     """
     Return the standing with the limit that has the least left.
     """
-    standings = [rate.standing(whom) for rate, whom in counts]
-    return min(standings, key=lambda standing: standing.remaining) if standings else None
+    nearest = None
+    for rate, whom in counts:
+        standing = rate.standing(whom)
+        if nearest is None or standing.remaining < nearest.remaining:
+            nearest = standing
+    return nearest
