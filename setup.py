@@ -52,6 +52,7 @@ setup(
         "attrs>=24.2",
         "hyperlink>=21.0",
         "klein>=24.8",
+        "limits>=5.8",
         "msgspec>=0.19",
         "treq>=26.7",
         "zope.interface>=7.0",

@@ -17,6 +17,7 @@ __all__ = [
     "CapacityExceeded",
     "ClaudeProxyError",
     "ClientKeyNotAllowed",
+    "ConcurrencyLimitExceeded",
     "ContextLengthExceeded",
     "InternalError",
     "InvalidAPIKey",
@@ -236,8 +237,14 @@ class CapacityExceeded(_TooMany):
     code = "capacity_exceeded"
 
 
+class ConcurrencyLimitExceeded(_TooMany):
+    """The key has too many requests running."""
+
+    code = "concurrency_limit_exceeded"
+
+
 class RateLimited(_TooMany):
-    """The API behind the backend refused for its rate limit."""
+    """A rate limit, ours or that of the API behind the backend, is used up."""
 
     code = "rate_limit_exceeded"
 

@@ -36,6 +36,7 @@ from claudeproxy.backends.openai.relay import OpenAIRelay
 from claudeproxy.config import Config, ServerConfig
 from claudeproxy.core.catalog import Catalog
 from claudeproxy.interfaces import ISessionStore
+from claudeproxy.ops.admission import Admission
 from claudeproxy.ops.drain import Drain
 from claudeproxy.ops.signals import StopSignals
 from claudeproxy.store.keys import ConfiguredKeys
@@ -158,6 +159,7 @@ def build(reactor: IDaemonReactor, config: Config, *, demo: bool = False) -> ISe
     drain = Drain(reactor)
     app = ProxyApp(
         keys=ConfiguredKeys(config.auth),
+        admission=Admission(reactor, config.limits),
         chat_backend=claude,
         relay=relay,
         catalog=Catalog(config.routing.model_map, config.routing.default_model),

@@ -16,6 +16,7 @@ from claudeproxy import errors
 from claudeproxy.config import SETTINGS, Config
 from claudeproxy.config.document import reference, sample
 from claudeproxy.errors import ClaudeProxyError
+from claudeproxy.ops.admission import Admission
 from claudeproxy.ops.drain import Drain
 from claudeproxy.web.app import ProxyApp
 
@@ -53,6 +54,7 @@ def app() -> ProxyApp:
     config, clock, nothing = Config(), Clock(), cast(Any, None)
     return ProxyApp(
         keys=nothing,
+        admission=Admission(clock, config.limits),
         chat_backend=nothing,
         relay=nothing,
         catalog=nothing,

@@ -8,13 +8,15 @@ import json
 import re
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_network
 from typing import TypeVar
 
 from attrs import frozen
 
 from claudeproxy.config.kinds import MODEL_NAME, Key, Kind, Secret
+from claudeproxy.core.proxies import Network
 
-__all__ = ["Keys", "ModelMap", "Names", "Origins"]
+__all__ = ["Keys", "ModelMap", "Names", "Networks", "Origins"]
 
 MODEL_PATTERN = MODEL_NAME.replace("[", "[*?", 1)
 
@@ -85,6 +87,24 @@ class Names(_Listed[str]):
 
 
 @frozen
+class Networks(_Listed[Network]):
+    """
+    Addresses, and networks of them.
+    """
+
+    allowed = "addresses and networks such as 10.0.0.0/8 or ::1, separated by commas"
+
+    def item(self, text: str) -> Network:
+        return ip_network(text)
+
+    def render(self, value: tuple[Network, ...]) -> str:
+        return ",".join(_written(network) for network in value)
+
+    def render_toml(self, value: tuple[Network, ...]) -> str:
+        return json.dumps([_written(network) for network in value])
+
+
+@frozen
 class Origins(_Listed[str]):
     """
     Web origins, compared exactly with what a browser sends, which is always in lower case.
@@ -131,3 +151,10 @@ class ModelMap(Kind[Mapping[str, str]]):
     def render_toml(self, value: Mapping[str, str]) -> str:
         pairs = ", ".join(f"{json.dumps(name)} = {json.dumps(model)}" for name, model in value.items())
         return "{ " + pairs + " }" if pairs else "{}"
+
+
+def _written(network: Network) -> str:
+    """
+    Write a network of one address as that address.
+    """
+    return str(network.network_address if network.num_addresses == 1 else network)

@@ -16,8 +16,9 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 from attrs import AttrsInstance, field, fields, frozen
 
 from claudeproxy.config.kinds import MODEL_NAME, Boolean, Choice, Integer, Key, Kind, Milliseconds, Pattern, Secret
-from claudeproxy.config.lists import Keys, ModelMap, Names, Origins
+from claudeproxy.config.lists import Keys, ModelMap, Names, Networks, Origins
 from claudeproxy.config.places import BaseURL, Host, Path
+from claudeproxy.core.proxies import Network
 
 __all__ = [
     "SECTIONS",
@@ -118,6 +119,9 @@ class ServerConfig:
     )
     cors_allowed_origins: tuple[str, ...] = setting(
         "CORS_ALLOWED_ORIGINS", Origins(), (), "Web origins whose scripts may read the answers."
+    )
+    trusted_proxies: tuple[Network, ...] = setting(
+        "TRUSTED_PROXIES", Networks(), (), "Reverse proxies whose `X-Forwarded-For` is believed."
     )
     state_dir: str = setting(
         "STATE_DIR",
@@ -292,16 +296,19 @@ class LimitsConfig:
     title: ClassVar[str] = "Limits"
 
     rate_limit_per_ip: int = setting(
-        "RATE_LIMIT_PER_IP", Integer(1), 60, "Requests of one address in a window; not enforced yet."
+        "RATE_LIMIT_PER_IP", Integer(0), 60, "Requests of one address in a window; 0 is no limit."
     )
     rate_limit_per_session: int = setting(
-        "RATE_LIMIT_PER_SESSION", Integer(1), 10, "Requests of one session in a window; not enforced yet."
+        "RATE_LIMIT_PER_SESSION", Integer(0), 10, "Requests of one session in a window; 0 is no limit."
     )
     rate_limit_window: float = setting(
-        "RATE_LIMIT_WINDOW_MS", Milliseconds(1000), 60.0, "Length of the window; not enforced yet."
+        "RATE_LIMIT_WINDOW_MS", Milliseconds(1000), 60.0, "Length of the sliding window, rounded up to whole seconds."
     )
     max_concurrent_per_key: int = setting(
-        "MAX_CONCURRENT_PER_KEY", Integer(1), 5, "Requests of one key at the same time; not enforced yet."
+        "MAX_CONCURRENT_PER_KEY",
+        Integer(0),
+        5,
+        "Requests of one key, or of all clients where there is no key, at the same time; 0 is no limit.",
     )
 
 

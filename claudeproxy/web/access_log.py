@@ -65,6 +65,8 @@ def _fields(request: ProxyRequest, now: float) -> dict[str, Any]:
         "status": _LEFT_EARLY if request.gone and answered is None else request.code,
         "bytes": request.sentLength,
     }
+    if request.address:
+        fields["client"] = request.address
     if request.key.name:
         fields["key"] = request.key.name
     if request.backend:

@@ -12,7 +12,9 @@ from twisted.internet.interfaces import IReactorTime
 
 from claudeproxy.config import ClaudeConfig, RoutingConfig, ServerConfig, UpstreamConfig
 from claudeproxy.core.catalog import Catalog
+from claudeproxy.core.proxies import TrustedProxies
 from claudeproxy.interfaces import IChatBackend, IKeyStore, IReadiness, IRelay
+from claudeproxy.ops.admission import Admission
 from claudeproxy.ops.drain import Drain
 from claudeproxy.web.chat import ChatRoute
 from claudeproxy.web.cors import CrossOrigin
@@ -33,6 +35,7 @@ class ProxyApp:
     """
 
     keys: IKeyStore
+    admission: Admission
     chat_backend: IChatBackend
     relay: IRelay
     catalog: Catalog
@@ -49,7 +52,7 @@ class ProxyApp:
 
     def __attrs_post_init__(self) -> None:
         self.cross_origin = CrossOrigin(self.server.cors_allowed_origins)
-        self.routes = Routes(self.keys, self.drain, self.cross_origin)
+        self.routes = Routes(self.keys, self.admission, self.drain, self.cross_origin)
         keepalive = self.server.keepalive_interval
         passthrough = Passthrough(self.relay, self.upstream, self.drain, self.clock, keepalive)
         chat = ChatRoute(self.chat_backend, passthrough, self.catalog, self.routing, self.drain, self.clock, keepalive)
@@ -86,5 +89,6 @@ def make_site(app: ProxyApp, access_log: Callable[[ProxyRequest], None] | None =
         drain=app.drain,
         cross_origin=app.cross_origin,
         max_body_bytes=app.server.max_body_bytes,
+        proxies=TrustedProxies(app.server.trusted_proxies),
         access_log=access_log,
     )

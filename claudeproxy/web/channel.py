@@ -92,7 +92,13 @@ class ProxyChannel(HTTPChannel):
         if self.requests:
             request: ProxyRequest = self.requests[0]
             request.answered = site.seconds()
-            lines += (b"\r\nX-Request-ID: ", request.request_id, b"\r\n", request.head_lines)
+            lines += (
+                b"\r\nX-Request-ID: ",
+                request.request_id,
+                b"\r\n",
+                request.head_lines,
+                request.openai_limit_lines,
+            )
             if request.backend:
                 lines.append(b"X-Backend-Mode: %b\r\n" % request.backend.encode("ascii"))
         else:

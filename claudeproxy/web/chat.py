@@ -46,9 +46,7 @@ class ChatRoute:
         body = read_json(request)
         peeked = peek(body)
         request.model = peeked.model
-        session_id = _text(request.header(b"X-Claude-Session-Id"))
-        if session_id is None:
-            session_id = _text(request.header(b"X-Session-Id"))
+        session_id = request.session_header()
         backend = choose(
             claude_code=_text(request.header(b"X-Claude-Code")),
             session_id=session_id,

@@ -27,6 +27,9 @@ _EXPOSED = b", ".join(
         b"X-RateLimit-Limit",
         b"X-RateLimit-Remaining",
         b"X-RateLimit-Reset",
+        b"x-ratelimit-limit-requests",
+        b"x-ratelimit-remaining-requests",
+        b"x-ratelimit-reset-requests",
         b"Retry-After",
     )
 )

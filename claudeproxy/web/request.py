@@ -22,9 +22,12 @@ from zope.interface import provider
 
 from claudeproxy.core.access import OPEN_DOOR, KeyPolicy
 from claudeproxy.core.events import Usage
+from claudeproxy.core.limits import Standing
 from claudeproxy.errors import ClaudeProxyError, InternalError
+from claudeproxy.ops.admission import Ticket
 from claudeproxy.web.answers import error_answer
 from claudeproxy.web.paths import read_target
+from claudeproxy.wire.limit_headers import limit_lines, openai_limit_lines
 
 if TYPE_CHECKING:
     from claudeproxy.web.channel import ProxyChannel
@@ -79,12 +82,18 @@ class ProxyRequest(Request):
     """Whether the client wrote ``/v1``."""
     head_lines = SECURITY_LINES
     """Header lines of the answer, ready to be sent, besides those in ``responseHeaders``."""
+    openai_limit_lines = b""
+    """More of them: the limits under OpenAI's names, which an upstream's own take the place of."""
+    ticket: Ticket | None = None
+    """What the limits gave it; None when they were not asked, or refused."""
     stream: Stream | None = None
     """The sink that answers, when there is one."""
     gone = False
     """Whether the client has left."""
 
     # What the access log tells.
+    address = ""
+    """The client's; empty where it has none."""
     key: KeyPolicy = OPEN_DOOR
     backend: str = ""
     """Also the value of ``X-Backend-Mode``."""
@@ -146,6 +155,7 @@ class ProxyRequest(Request):
         self.gone = True
         if self.stream is not None:
             self.stream.end()
+        self._give_back()
         super().connectionLost(reason)
         self.site.over(self)
 
@@ -158,6 +168,7 @@ class ProxyRequest(Request):
         """
         The answer is complete.
         """
+        self._give_back()  # first, for Twisted begins the connection's next request before it returns
         HTTPRequest.finish(self)
         self.site.over(self)
 
@@ -193,6 +204,23 @@ class ProxyRequest(Request):
         """
         return self._headers.get(name, ())
 
+    def session_header(self) -> str | None:
+        """
+        Return what stands where the client names its session, or None.
+        """
+        value = self.header(b"X-Claude-Session-Id")
+        if value is None:
+            value = self.header(b"X-Session-Id")
+        return None if value is None else value.decode("latin-1")
+
+    def tell_limits(self, standing: Standing | None) -> None:
+        """
+        Have the answer tell how near the rate limits are, if there are any.
+        """
+        if standing is not None:
+            self.head_lines += limit_lines(standing, self.site.seconds())
+            self.openai_limit_lines = openai_limit_lines(standing)
+
     def departure(self) -> Deferred[None]:
         """
         Fires when the connection is gone, for whatever reason.
@@ -204,6 +232,13 @@ class ProxyRequest(Request):
         Name no host: no route depends on it, and a strange one in the request shall do no harm.
         """
         return b"localhost"
+
+    def _give_back(self) -> None:
+        """
+        Let go of what the limits gave.
+        """
+        if self.ticket is not None:
+            self.ticket.release()
 
     def _answer(self, error: ClaudeProxyError) -> None:
         self.error = error.code

@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from klein import Klein
 
-from claudeproxy.errors import MethodNotSupported, ServerShuttingDown
+from claudeproxy.errors import ClaudeProxyError, MethodNotSupported, ServerShuttingDown
 from claudeproxy.interfaces import IKeyStore
+from claudeproxy.ops.admission import Admission
 from claudeproxy.ops.drain import Drain
 from claudeproxy.web.auth import authenticate
 from claudeproxy.web.cors import CrossOrigin
@@ -20,6 +21,8 @@ __all__ = ["Handler", "Routes"]
 
 Handler = Callable[..., Awaitable[bytes | None]]
 """Called with the request and the path's variables; returns a body for Klein to send, or None when all is written."""
+
+_SESSION_ID_LENGTH = 36
 
 _ALL_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
@@ -32,12 +35,13 @@ class Routes:
     does not have: a path of ours never falls through to a more general route.
     """
 
-    def __init__(self, keys: IKeyStore, drain: Drain, cross_origin: CrossOrigin) -> None:
+    def __init__(self, keys: IKeyStore, admission: Admission, drain: Drain, cross_origin: CrossOrigin) -> None:
         self.klein = Klein()
         self.klein.handle_errors(Exception)(answer_failure)  # type: ignore[arg-type]  # our requests, not any
         self.public_paths: set[str] = set()
         """The paths that anyone may use."""
         self._keys = keys
+        self._admission = admission
         self._drain = drain
         self._cross_origin = cross_origin
 
@@ -52,7 +56,7 @@ class Routes:
 
     def authorized(self, path: str, any_method: Handler | None = None, **methods: Handler) -> None:
         """
-        Add a route for holders of a key, whose policy the request then has.
+        Add a route for holders of a key, whose policy the request then has, within the limits.
 
         :param any_method: serves the methods that are not among ``methods``.
         """
@@ -83,11 +87,28 @@ class Routes:
 
     def _let_in(self, request: ProxyRequest) -> None:
         """
-        Turn away whoever has no key, and everybody while the daemon drains.
+        Turn away whoever has no key, everybody while the daemon drains, and who has asked for too much.
+
+        What a request is given here it gives back itself when it is over.
         """
-        request.key = authenticate(request, self._keys, self._cross_origin)
-        if self._drain.draining:
-            raise ServerShuttingDown("The server is shutting down.")
+        session_id = _session_id(request)
+        try:
+            request.key = authenticate(request, self._keys, self._cross_origin)
+            if self._drain.draining:
+                raise ServerShuttingDown("The server is shutting down.")
+            request.ticket = ticket = self._admission.admit(request.key.key_id, request.address, session_id)
+        except ClaudeProxyError:
+            request.tell_limits(self._admission.standing(request.key.key_id, request.address, session_id))
+            raise
+        request.tell_limits(ticket.standing)
+
+
+def _session_id(request: ProxyRequest) -> str | None:
+    """
+    Return the session that a request names, for its limit; what cannot be one is refused later, or nobody's business.
+    """
+    value = request.session_header()
+    return value.lower() if value is not None and len(value) == _SESSION_ID_LENGTH else None
 
 
 def _not_supported(method: bytes, allow: bytes) -> MethodNotSupported:

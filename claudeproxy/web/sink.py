@@ -54,6 +54,9 @@ _LAST_WORDS = 10.0
 _READ_BY_US = frozenset({b"content-length", b"cache-control"})
 """Headers that decide how the rest of an answer is written."""
 
+_OPENAI_LIMITS = b"x-ratelimit-"
+"""How the names begin in which an upstream tells its limits. A client that reads them is to know the upstream's."""
+
 _EVENT_ENDS = (b"\n\n", b"\n\r\n", b"\r\n\r\n", b"\r\r")
 _LONGEST_END = 4
 
@@ -310,9 +313,12 @@ class ByteSink(_Sink):
         request.setResponseCode(self._status)
         lines = []
         for name, value in self._headers:
-            if name.lower() in _READ_BY_US:
+            lowered = name.lower()
+            if lowered in _READ_BY_US:
                 request.responseHeaders.setRawHeaders(name, (value,))
             else:
+                if lowered.startswith(_OPENAI_LIMITS):
+                    request.openai_limit_lines = b""
                 lines.append(b"%b: %b\r\n" % (name, value))
         block = b"".join(lines)
         if block.count(b"\n") != len(lines) or block.count(b"\r") != len(lines):

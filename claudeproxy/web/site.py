@@ -15,6 +15,7 @@ from twisted.web.http import datetimeToString
 from twisted.web.resource import IResource
 from twisted.web.server import Site
 
+from claudeproxy.core.proxies import TrustedProxies
 from claudeproxy.errors import RequestTooLarge
 from claudeproxy.ops.drain import Drain
 from claudeproxy.web.channel import ProxyChannel, new_request_id
@@ -45,6 +46,7 @@ class ProxySite(Site):
         drain: Drain,
         cross_origin: CrossOrigin,
         max_body_bytes: int,
+        proxies: TrustedProxies,
         access_log: Callable[[ProxyRequest], None] | None = None,
     ) -> None:
         """
@@ -59,15 +61,18 @@ class ProxySite(Site):
         self.seconds = clock.seconds
         self._cross_origin = cross_origin
         self._head_lines = SECURITY_LINES + cross_origin.default_lines
+        self._proxies = proxies
         self._access_log = access_log
         self._date = b""
         self._date_second = -1
 
     def introduce(self, request: ProxyRequest) -> None:
         """
-        Read what the answer's head depends on: the request's id and its origin.
+        Read who sent a request, and what the answer's head depends on: the request's id and its origin.
         """
         request.read_headers()
+        peer = getattr(request.channel.getPeer(), "host", "")
+        request.address = self._proxies.client(peer, request.headers(b"X-Forwarded-For"))
         given = request.header(b"X-Request-Id")
         request.request_id = given if given is not None and _is_fit(given) else new_request_id()
         origin = request.header(b"Origin")

@@ -23,3 +23,4 @@ def house() -> Iterator[House]:
         channel.connectionLost()
     assert [] == house.clock.getDelayedCalls()
     assert 0 == house.drain.in_flight
+    assert {} == house.admission.running

@@ -294,6 +294,7 @@ def test_what_the_access_log_says(house: House) -> None:
         "path": "/v1/chat/completions",
         "status": 200,
         "bytes": size,
+        "client": "192.168.1.1",
         "key": "API_KEYS#1",
         "backend": "claude-code",
         "model": "sonnet",

@@ -16,8 +16,18 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from claudeproxy.config import AuthConfig, ClaudeConfig, LogConfig, RoutingConfig, Secret, ServerConfig, UpstreamConfig
+from claudeproxy.config import (
+    AuthConfig,
+    ClaudeConfig,
+    LimitsConfig,
+    LogConfig,
+    RoutingConfig,
+    Secret,
+    ServerConfig,
+    UpstreamConfig,
+)
 from claudeproxy.core.catalog import Catalog
+from claudeproxy.ops.admission import Admission
 from claudeproxy.ops.drain import Drain
 from claudeproxy.store.keys import ConfiguredKeys
 from claudeproxy.web.access_log import AccessLog
@@ -207,19 +217,23 @@ class House:
     claude: ClaudeConfig = field(factory=lambda: ClaudeConfig(api_key=Secret("sk-ant-test")))
     routing: RoutingConfig = field(factory=RoutingConfig)
     upstream: UpstreamConfig = field(factory=lambda: UpstreamConfig(api_key=Secret("sk-upstream")))
+    limits: LimitsConfig = field(factory=LimitsConfig)
     log: LogConfig = field(factory=LogConfig)
     backend: MemoryBackend = field(factory=MemoryBackend)
     relay: MemoryRelay = field(factory=MemoryRelay)
     events: list[dict[str, Any]] = field(factory=list)
     """The access log."""
+    admission: Admission = field(init=False)
     drain: Drain = field(init=False)
     app: ProxyApp = field(init=False)
     site: ProxySite = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.admission = Admission(self.clock, self.limits)
         self.drain = Drain(self.clock)
         self.app = ProxyApp(
             keys=ConfiguredKeys(AuthConfig(api_keys=tuple(Secret(key) for key in self.keys))),
+            admission=self.admission,
             chat_backend=self.backend,
             relay=self.relay,
             catalog=Catalog(self.routing.model_map, self.routing.default_model),

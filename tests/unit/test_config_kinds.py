@@ -5,6 +5,7 @@ How settings are written.
 from __future__ import annotations
 
 import tomllib
+from ipaddress import ip_network
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from claudeproxy.config import SETTINGS, Secret, Setting
 from claudeproxy.config.kinds import Boolean, Integer, Key, Kind, Milliseconds
-from claudeproxy.config.lists import Keys, ModelMap, Names, Origins
+from claudeproxy.config.lists import Keys, ModelMap, Names, Networks, Origins
 from claudeproxy.config.places import BaseURL, Host, Path
 
 ROWS = list(SETTINGS.values())
@@ -187,3 +188,16 @@ def test_secrets_do_not_show() -> None:
     """
     secret = Secret("sk-1")
     assert f"{secret} {secret!r} {secret!s}" == "*** *** ***"
+
+
+def test_networks() -> None:
+    """
+    TRUSTED_PROXIES takes addresses and networks of both families, and no network with an address's bits.
+    """
+    networks = Networks().parse("10.0.0.0/8, 127.0.0.1,::1,fd00::/8")
+    assert networks == tuple(map(ip_network, ("10.0.0.0/8", "127.0.0.1/32", "::1/128", "fd00::/8")))
+    assert Networks().render(networks) == "10.0.0.0/8,127.0.0.1,::1,fd00::/8"
+    assert Networks().from_toml(["10.0.0.0/8"]) == networks[:1]
+    assert Networks().render_toml(networks[:2]) == '["10.0.0.0/8", "127.0.0.1"]'
+    for text in ("10.0.0.1/8", "proxy.example", "10.0.0.0/33", "1.2.3", "*"):
+        assert reads(Networks(), text) is None

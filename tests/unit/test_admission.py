@@ -1,0 +1,174 @@
+"""
+Who is let in, and that every place comes back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+
+from claudeproxy.config import LimitsConfig
+from claudeproxy.core.limits import Standing
+from claudeproxy.errors import ConcurrencyLimitExceeded, RateLimited
+from claudeproxy.ops.admission import Admission, Ticket
+
+UNLIMITED: dict[str, Any] = {"rate_limit_per_ip": 0, "rate_limit_per_session": 0, "max_concurrent_per_key": 0}
+
+
+def limited(clock: Clock, **limits: Any) -> Admission:
+    """Return admission with these limits and no others."""
+    return Admission(clock, LimitsConfig(**{**UNLIMITED, **limits}))
+
+
+def admitted(admission: Admission, *whose: Any) -> int:
+    """Return how many of 100 requests are let in that are over at once."""
+    count = 0
+    for _ in range(100):
+        try:
+            admission.admit(*whose).release()
+            count += 1
+        except RateLimited:
+            break
+    return count
+
+
+def test_no_limits(clock: Clock) -> None:
+    """A limit of 0 is none, and there is nothing to tell about it."""
+    admission = limited(clock)
+    tickets = [admission.admit("a", "1.1.1.1", "s") for _ in range(1000)]
+
+    assert {None} == {ticket.standing for ticket in tickets}
+    assert {"a": 1000} == admission.running
+
+
+def test_by_address(clock: Clock) -> None:
+    """An address has its number of requests in a window, whatever its keys are; others have their own."""
+    admission = limited(clock, rate_limit_per_ip=3)
+    assert Standing(3, 2, 120) == admission.admit("a", "1.1.1.1").standing
+    admission.admit("b", "1.1.1.1")
+    assert Standing(3, 0, 120) == admission.admit("c", "1.1.1.1").standing
+    with pytest.raises(RateLimited, match="3 are allowed in 60 seconds") as refused:
+        admission.admit("d", "1.1.1.1")
+
+    assert 61 == refused.value.retry_after
+    assert 2 == admission.admit("a", "2.2.2.2").standing.remaining  # type: ignore[union-attr]
+    clock.advance(61)
+    admission.admit("a", "1.1.1.1")
+
+
+def test_by_session(clock: Clock) -> None:
+    """A session has its own number, and a stranger who names it uses up nothing of it."""
+    admission = limited(clock, rate_limit_per_session=3)
+
+    assert 100 == admitted(admission, "a", "1.1.1.1")
+    assert 3 == admitted(admission, "b", "1.1.1.1", "s")
+    assert 3 == admitted(admission, "a", "1.1.1.1", "s")
+    assert 3 == admitted(admission, "a", "1.1.1.1", "t")
+
+
+def test_who_is_refused_is_not_counted(clock: Clock) -> None:
+    """A request that one limit refuses uses up nothing of another."""
+    admission = limited(clock, rate_limit_per_ip=5, rate_limit_per_session=2, max_concurrent_per_key=2)
+    tickets = [admission.admit("a", "1.1.1.1", "s") for _ in range(2)]
+    for _ in range(10):
+        with pytest.raises(ConcurrencyLimitExceeded):
+            admission.admit("a", "1.1.1.1")
+    for ticket in tickets:
+        ticket.release()
+    assert 0 == admitted(admission, "a", "1.1.1.1", "s")
+
+    assert 3 == admission.standing("a", "1.1.1.1").remaining  # type: ignore[union-attr]
+    assert Standing(2, 0, 120) == admission.standing("a", "1.1.1.1", "s")
+    assert {} == admission.running
+
+
+def test_by_key(clock: Clock) -> None:
+    """A key has its number of requests at the same time; the next one is let in when one is over."""
+    admission = limited(clock, max_concurrent_per_key=2)
+    first, _ = admission.admit("a", "1.1.1.1"), admission.admit("a", "2.2.2.2")
+    with pytest.raises(ConcurrencyLimitExceeded):
+        admission.admit("a", "3.3.3.3")
+    other = admission.admit("", "1.1.1.1")
+    first.release()
+    first.release()
+    admission.admit("a", "1.1.1.1")
+    with pytest.raises(ConcurrencyLimitExceeded):
+        admission.admit("a", "1.1.1.1")
+    other.release()
+
+    assert {"a": 2} == admission.running
+
+
+def test_a_window_in_milliseconds(clock: Clock) -> None:
+    """A window that is no whole number of seconds is rounded up."""
+    admission = limited(clock, rate_limit_per_ip=1, rate_limit_window=1.5)
+
+    assert Standing(1, 0, 4) == admission.admit("a", "1.1.1.1").standing
+
+
+ARRIVAL = st.tuples(
+    st.just("arrive"), st.sampled_from("abc"), st.sampled_from(["1.1.1.1", "2.2.2.2"]), st.sampled_from([None, "s"])
+)
+DEPARTURE = st.tuples(st.just("leave"), st.integers(0, 20), st.integers(1, 3))
+PAUSE = st.tuples(st.just("wait"), st.floats(0, 3))
+
+
+@given(
+    st.lists(ARRIVAL | DEPARTURE | PAUSE, max_size=200),
+    st.integers(0, 4),
+    st.integers(0, 12),
+    st.integers(0, 6),
+)
+def test_whatever_happens(events: list[tuple[Any, ...]], at_once: int, per_ip: int, per_session: int) -> None:
+    """No count goes over its limit or below zero, whoever comes and goes however often, and all return to zero."""
+    clock = Clock()
+    admission = Admission(
+        clock,
+        LimitsConfig(
+            rate_limit_per_ip=per_ip,
+            rate_limit_per_session=per_session,
+            rate_limit_window=2.0,
+            max_concurrent_per_key=at_once,
+        ),
+    )
+    inside: list[tuple[str, Ticket]] = []
+    gone: list[Ticket] = []
+    let_in: list[tuple[float, str]] = []
+    for what, *how in events:
+        if what == "wait":
+            clock.advance(how[0])
+        elif what == "leave" and inside:
+            _, ticket = inside.pop(how[0] % len(inside))
+            for _ in range(how[1]):
+                ticket.release()
+            gone.append(ticket)
+        elif what == "arrive":
+            try:
+                inside.append((how[0], admission.admit(*how)))
+                let_in.append((clock.seconds(), how[1]))
+            except ConcurrencyLimitExceeded:
+                assert at_once == admission.running[how[0]]
+            except RateLimited as refused:
+                assert refused.retry_after is not None and 0 < refused.retry_after <= 3
+                # A request that was never let in has nothing to give back; late releases of others do nothing.
+                for ticket in gone:
+                    ticket.release()
+        counted: dict[str, int] = {}
+        for key, _ in inside:
+            counted[key] = counted.get(key, 0) + 1
+        assert counted == admission.running
+        assert not at_once or max(counted.values(), default=0) <= at_once
+    if per_ip:
+        for address in ("1.1.1.1", "2.2.2.2"):
+            windows = [time // 2 for time, whose in let_in if whose == address]
+            assert all(windows.count(window) <= per_ip for window in windows)
+    for _, ticket in inside:
+        ticket.release()
+    clock.advance(4)
+
+    assert {} == admission.running
+    assert admission.standing("a", "1.1.1.1") == (Standing(per_ip, per_ip, 0.0) if per_ip else None)
