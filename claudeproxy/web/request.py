@@ -32,11 +32,13 @@ if TYPE_CHECKING:
 
 __all__ = ["SECURITY_LINES", "ProxyRequest", "Stream"]
 
+_POLICY_LINE = b"Content-Security-Policy: %b\r\n"
+_API_POLICY_LINE = _POLICY_LINE % b"default-src 'none'"
+
 SECURITY_LINES = (
-    b"X-Content-Type-Options: nosniff\r\n"
-    b"X-Frame-Options: DENY\r\n"
-    b"Content-Security-Policy: default-src 'none'\r\n"
-    b"Referrer-Policy: no-referrer\r\n"
+    b"X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\n"
+    + _API_POLICY_LINE
+    + b"Referrer-Policy: no-referrer\r\n"
 )
 """Header lines, ready to be sent, of every answer of the API."""
 
@@ -192,6 +194,12 @@ class ProxyRequest(Request):
         Return all values of one of the client's headers, spelled as for :meth:`header`.
         """
         return self._headers.get(name, ())
+
+    def set_content_policy(self, policy: bytes) -> None:
+        """
+        Answer with a page, which has a ``Content-Security-Policy`` of its own.
+        """
+        self.head_lines = self.head_lines.replace(_API_POLICY_LINE, _POLICY_LINE % policy)
 
     def departure(self) -> Deferred[None]:
         """
