@@ -161,11 +161,23 @@ def _replies(operation: Operation) -> dict[str, Any]:
 
 def _body(media: str, kind: type[Struct] | None) -> dict[str, Any]:
     if media == EVENTS and kind is not None:
-        what = "Events, each with one chunk as its data; the data of the last is `[DONE]`. Comments keep it alive."
-        return {"type": "string", "description": what, "contentMediaType": EVENTS, "contentSchema": _ref(kind)}
+        return _event(kind)
     if kind is not None:
         return _ref(kind)
     return {"type": "string"} if media == HTML else {"type": "object"}
+
+
+def _event(kind: type[Struct]) -> dict[str, Any]:
+    """
+    Return what every event of a stream is like: OpenAPI before 3.2 has no other way to describe a stream.
+    """
+    chunk = {"contentMediaType": JSON, "contentSchema": {"anyOf": [_ref(kind), _ref(ErrorBody)]}}
+    return {
+        "type": "object",
+        "description": "An event of the stream. Comments keep it alive while nothing happens.",
+        "properties": {"data": {"type": "string", "anyOf": [{"const": "[DONE]"}, chunk]}},
+        "required": ["data"],
+    }
 
 
 def _errors(operation: Operation) -> dict[str, Any]:

@@ -148,7 +148,9 @@ def _kind(schema: Mapping[str, Any]) -> str:
         name = escape(schema["$ref"].rpartition("/")[2])
         return f'<a href="#type-{name}">{name}</a>'
     if "contentSchema" in schema:
-        return f"events of {_kind(schema['contentSchema'])}"
+        return _kind(schema["contentSchema"])
+    if "const" in schema:
+        return _code(schema["const"])
     if "allOf" in schema:
         return _kind(schema["allOf"][0])
     if "anyOf" in schema:
@@ -156,6 +158,8 @@ def _kind(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return " | ".join(_code(json.dumps(value)) for value in schema["enum"])
     kind = schema.get("type", "anything")
+    if kind == "object" and "data" in schema.get("properties", ()):
+        return f"events, the data of each {_kind(schema['properties']['data'])}"
     if kind == "array":
         return f"array of {_kind(schema.get('items', {}))}{_bounds(schema)}"
     if kind == "object" and schema.get("additionalProperties"):
