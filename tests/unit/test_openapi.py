@@ -94,7 +94,22 @@ def test_errors_are_told_by_status() -> None:
     chat = DOCUMENT["paths"]["/v1/chat/completions"]["post"]["responses"]
     model = DOCUMENT["paths"]["/v1/models/{model}"]["get"]["responses"]
 
-    assert {"200", "400", "401", "403", "404", "409", "413", "415", "429", "500", "502", "503", "504"} == set(chat)
+    assert {
+        "200",
+        "400",
+        "401",
+        "403",
+        "404",
+        "409",
+        "413",
+        "415",
+        "429",
+        "500",
+        "502",
+        "503",
+        "504",
+        "default",
+    } == set(chat)
     assert "- `session_busy`: " in chat["409"]["description"] and "Retry-After" in chat["429"]["headers"]
     _, narrowed = model["404"]["content"]["application/json"]["schema"]["allOf"]
     assert narrowed == {"properties": {"error": {"properties": {"code": {"enum": ["model_not_found", "unknown_url"]}}}}}

@@ -34,7 +34,8 @@ _ABOUT = """\
 OpenAI's protocol in front of Claude Code and of any OpenAI-compatible upstream.
 
 `/v1` may be left out and, on the paths without it, may be added. Every path answers `OPTIONS`, and `HEAD` where it \
-answers `GET`. Every other path below `/v1` is relayed to the upstream unchanged, where one is configured.
+answers `GET`; another method is 405 `method_not_supported`. Every other path below `/v1` is relayed to the upstream \
+unchanged, where one is configured.
 
 Every error has the body `{"error": {"message", "type", "param", "code"}}`, with all four keys. Where no key is \
 configured, none is asked for.
@@ -188,7 +189,10 @@ def _errors(operation: Operation) -> dict[str, Any]:
     by_status: dict[int, list[type[ClaudeProxyError]]] = {}
     for kind in (*_ANYWHERE, *behind, *operation.errors):
         by_status.setdefault(kind.status, []).append(kind)
-    return {str(status): _error(status, by_status[status], operation.relayed) for status in sorted(by_status)}
+    told = {str(status): _error(status, by_status[status], operation.relayed) for status in sorted(by_status)}
+    if operation.relayed:
+        told["default"] = {"description": "Whatever else an upstream answers."}
+    return told
 
 
 def _error(status: int, kinds: Iterable[type[ClaudeProxyError]], relayed: bool) -> dict[str, Any]:

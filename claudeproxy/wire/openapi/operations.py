@@ -20,35 +20,12 @@ JSON = "application/json"
 HTML = "text/html"
 EVENTS = "text/event-stream"
 
-_BACKEND_ERRORS = (
-    errors.ContextLengthExceeded,
-    errors.CapacityExceeded,
-    errors.RateLimited,
-    errors.UsageLimitReached,
-    errors.BackendError,
-    errors.BackendAuthFailed,
-    errors.OutputLimitExceeded,
-    errors.UpstreamUnreachable,
-    errors.BackendUnavailable,
-    errors.PassthroughDisabled,
-    errors.PassthroughNotConfigured,
-    errors.Overloaded,
-    errors.UpstreamTimeout,
+_CHAT_ERRORS: tuple[type[ClaudeProxyError], ...] = tuple(
+    getattr(errors, name)
+    for name in errors.__all__
+    if name not in ("ClaudeProxyError", "MethodNotSupported", "UnknownURL")
 )
-_CHAT_ERRORS = (
-    errors.InvalidJSON,
-    errors.InvalidValue,
-    errors.MissingParameter,
-    errors.UnsupportedParameter,
-    errors.InvalidHeaderValue,
-    errors.InvalidSessionID,
-    errors.ClientKeyNotAllowed,
-    errors.ModelNotFound,
-    errors.SessionNotFound,
-    errors.SessionBusy,
-    errors.UnsupportedMediaType,
-    *_BACKEND_ERRORS,
-)
+"""A chat goes all the way, so whatever can fail can fail it."""
 
 
 @frozen
@@ -165,7 +142,8 @@ OPERATIONS = (
         tag="Chat",
         summary="Answer a conversation",
         description="Served by Claude Code or by the upstream: the headers `X-Claude-Code` and `X-Claude-Session-ID` "
-        "decide, else the model. To the upstream the body goes as it is, parameters that are unknown here included.\n\n"
+        "decide, else the model. To the upstream the body goes as it is, parameters that are unknown here included, "
+        "and its answers, errors too, come back as they are.\n\n"
         "In Claude mode the answer names its session; with that id only the new messages need to be sent. An error "
         'after the first byte of a stream is an event `{"error": ...}` before `[DONE]`, and the body is not completed.',
         public=False,

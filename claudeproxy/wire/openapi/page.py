@@ -112,7 +112,12 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> Iterator
                 value = json.dumps(example["value"], indent=2)
                 yield f"<p>{escape(example['summary'])}:</p><pre>{escape(value)}</pre>"
     rows = [
-        (_code(status), _bodies(reply["content"]), _names(reply["headers"]), _prose(reply["description"]))
+        (
+            _code(status),
+            _bodies(reply.get("content", {})),
+            _names(reply.get("headers", {})),
+            _prose(reply["description"]),
+        )
         for status, reply in operation["responses"].items()
     ]
     yield "<h4>Answers</h4>" + _table(("status", "body", "headers", "meaning"), rows)
