@@ -20,7 +20,7 @@ from claudeproxy.testing.openai import StubOpenAI
 from tests.helpers import scripted_cli, scripted_log
 from tests.live.daemon import Daemon
 
-CASES = int(os.environ.get("FUZZ_CASES", "60"))
+CASES = max(60, int(os.environ.get("FUZZ_CASES", "0")) // 10)
 """Random requests per operation; each operation also gets hundreds that probe the edges of its parameters."""
 
 CHECKS = (

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from claudeproxy.config import ServerConfig
 from tests.memory.wire import KEY, Answer, House, Wire, chat_body
 
-CASES = int(os.environ.get("FUZZ_CASES", "300"))
+CASES = int(os.environ.get("FUZZ_CASES", "200"))
 
 LARGE = ServerConfig(max_body_bytes=20_000)
 
