@@ -10,7 +10,7 @@ RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
 PACKAGING := setup.py claudeproxy/_version.py
 
-.PHONY: help demo serve test lint format types bench reference clean
+.PHONY: help demo serve test fuzz lint format types bench reference clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -24,6 +24,9 @@ serve: $(RUNTIME) ## Serve for real
 
 test: $(DEVELOPMENT) ## Run all tests
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+fuzz: $(DEVELOPMENT) ## Send tens of thousands of odd requests
+	FUZZ_CASES="$${FUZZ_CASES:-20000}" $(BIN)/pytest -s tests/memory/test_fuzz.py tests/live/test_fuzz.py
 
 lint: $(DEVELOPMENT) ## Check style and formatting
 	$(BIN)/ruff check --config .ci/ruff.toml .

@@ -4,6 +4,7 @@ The documentation says all that there is, and nothing that there is not.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from claudeproxy.errors import ClaudeProxyError
 from claudeproxy.ops.admission import Admission
 from claudeproxy.ops.drain import Drain
 from claudeproxy.web.app import ProxyApp
+from claudeproxy.wire.openapi import document
 
 PROJECT = Path(__file__).parents[1]
 DOCS = PROJECT / "docs"
@@ -92,6 +94,14 @@ def test_every_error_is_documented() -> None:
     """
     documented = [(code, int(status), kind) for code, status, kind, _ in rows("errors.md")]
     assert sorted(documented) == sorted((error.code, error.status, error.type) for error in public_errors())
+
+
+def test_every_error_is_in_the_document() -> None:
+    """
+    The OpenAPI document says of every code where it can come from.
+    """
+    told = json.dumps(document("1"))
+    assert [error.code for error in public_errors() if f"`{error.code}`" not in told] == []
 
 
 def test_every_error_is_exported() -> None:

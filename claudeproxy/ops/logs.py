@@ -43,8 +43,11 @@ _FRAMES = 8
 _LONGEST_TEXT = 8192
 """Characters of a text that are written."""
 
-_CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), "?")
-"""What a terminal would obey."""
+_CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029), "?")
+"""What a terminal would obey, and what some readers take for the end of a line."""
+
+_ESCAPES = {code: f"\\u{code:04x}" for code in _CONTROLS if code > 0x7F}
+"""Those of them that JSON allows in a string as they are."""
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
@@ -155,7 +158,8 @@ def _short_trace(failure: Failure) -> str:
 
 
 def _as_json(line: Mapping[str, Any]) -> str:
-    return _encode(line).decode("utf-8")
+    text = _encode(line).decode("utf-8")
+    return text if text.isascii() else text.translate(_ESCAPES)
 
 
 def _as_text(line: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from claudeproxy.ops.admission import Admission
 from claudeproxy.ops.drain import Drain
 from claudeproxy.web.chat import ChatRoute
 from claudeproxy.web.cors import CrossOrigin
+from claudeproxy.web.docs import DocsRoute
 from claudeproxy.web.health import HealthRoute
 from claudeproxy.web.models import ModelsRoute
 from claudeproxy.web.passthrough import Passthrough
@@ -58,12 +59,15 @@ class ProxyApp:
         chat = ChatRoute(self.chat_backend, passthrough, self.catalog, self.routing, self.drain, self.clock, keepalive)
         models = ModelsRoute(self.relay, self.catalog, self.routing, self.drain, self.clock.seconds())
         health = HealthRoute(self.chat_backend, self.relay, self.claude, (self.drain, *self.readiness))
+        docs = DocsRoute()
 
         # Paths are below /v1, which a client may write or leave out.
         self.routes.public("/", GET=health.root)
         self.routes.public("/health", GET=health.health)
         self.routes.public("/health/live", GET=health.live)
         self.routes.public("/health/ready", GET=health.ready)
+        self.routes.public("/openapi.json", GET=docs.openapi)
+        self.routes.public("/docs", GET=docs.page)
         self.routes.authorized("/chat/completions", POST=chat.create)
         self.routes.authorized("/models", GET=models.index)
         self.routes.authorized("/models/<path:model>", GET=models.one)

@@ -39,7 +39,13 @@ class HealthRoute:
         body = {
             "name": "claudeproxy",
             "version": __version__,
-            "links": {"chat_completions": "/v1/chat/completions", "models": "/v1/models", "health": "/health"},
+            "links": {
+                "chat_completions": "/v1/chat/completions",
+                "models": "/v1/models",
+                "health": "/health",
+                "docs": "/docs",
+                "openapi": "/openapi.json",
+            },
         }
         return json_answer(request, _encode(body))
 

@@ -35,11 +35,13 @@ if TYPE_CHECKING:
 
 __all__ = ["SECURITY_LINES", "ProxyRequest", "Stream"]
 
+_POLICY_LINE = b"Content-Security-Policy: %b\r\n"
+_API_POLICY_LINE = _POLICY_LINE % b"default-src 'none'"
+
 SECURITY_LINES = (
-    b"X-Content-Type-Options: nosniff\r\n"
-    b"X-Frame-Options: DENY\r\n"
-    b"Content-Security-Policy: default-src 'none'\r\n"
-    b"Referrer-Policy: no-referrer\r\n"
+    b"X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\n"
+    + _API_POLICY_LINE
+    + b"Referrer-Policy: no-referrer\r\n"
 )
 """Header lines, ready to be sent, of every answer of the API."""
 
@@ -220,6 +222,12 @@ class ProxyRequest(Request):
         if standing is not None:
             self.head_lines += limit_lines(standing, self.site.seconds())
             self.openai_limit_lines = openai_limit_lines(standing)
+
+    def set_content_policy(self, policy: bytes) -> None:
+        """
+        Answer with a page, which has a ``Content-Security-Policy`` of its own.
+        """
+        self.head_lines = self.head_lines.replace(_API_POLICY_LINE, _POLICY_LINE % policy)
 
     def departure(self) -> Deferred[None]:
         """

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+from codecs import IncrementalDecoder, getincrementaldecoder
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,8 @@ class Daemon(ProcessProtocol):
     err: str = ""
     children: set[int] = field(factory=set)
     """Every process that it was seen to have."""
+    _out_decoder: IncrementalDecoder = field(factory=getincrementaldecoder("utf-8"))
+    _err_decoder: IncrementalDecoder = field(factory=getincrementaldecoder("utf-8"))
     _ended: Exit | None = None
     _waiting: list[Deferred[Exit]] = field(factory=list)
 
@@ -102,13 +105,13 @@ class Daemon(ProcessProtocol):
 
     def log(self) -> list[dict[str, Any]]:
         """The lines of its log."""
-        return [json.loads(line) for line in self.out.splitlines() if line.startswith("{")]
+        return [json.loads(line) for line in self.out.split("\n") if line.startswith("{")]
 
     def outReceived(self, data: bytes) -> None:
-        self.out += data.decode()
+        self.out += self._out_decoder.decode(data)
 
     def errReceived(self, data: bytes) -> None:
-        self.err += data.decode()
+        self.err += self._err_decoder.decode(data)
 
     def processExited(self, reason: Failure) -> None:
         pass

@@ -19,7 +19,7 @@ from tests.memory.wire import KEY, House, chat_body
 
 ORIGIN = "https://app.example"
 
-PUBLIC = {"/", "/health", "/health/live", "/health/ready"}
+PUBLIC = {"/", "/health", "/health/live", "/health/ready", "/docs", "/openapi.json"}
 
 
 def rules(house: House) -> list[str]:

@@ -57,6 +57,17 @@ def test_a_line_for_people() -> None:
     assert "1970-01-01T00:00:01.500Z INFO  tests: Hello | you.?[2J name=you n=1\n" == text
 
 
+@pytest.mark.parametrize("format", ["json", "pretty"])
+def test_a_line_stays_one(format: str) -> None:
+    """What a client writes ends no line for any reader, and commands no terminal."""
+    text = written(format=format, name="\u2028a\u2029b\x85c\x9b2Jd\u00e9")
+
+    assert [text.removesuffix("\n")] == text.splitlines()
+    assert "\x9b" not in text and "\u00e9" in text
+    if format == "json":
+        assert "\u2028a\u2029b\x85c\x9b2Jd\u00e9" == json.loads(text)["name"]
+
+
 @pytest.mark.parametrize("threshold", LEVELS)
 @pytest.mark.parametrize(
     ("level", "event"),

@@ -14,7 +14,7 @@ from claudeproxy.errors import UnsupportedParameter
 from claudeproxy.wire.openai_chat.schema import ChatCompletionRequest, ChatMessage, ContentPart, RequestHead
 from claudeproxy.wire.validation import decode, invalid, missing
 
-__all__ = ["ChatBody", "Peek", "decode_request", "peek"]
+__all__ = ["TAKES_EFFECT", "ChatBody", "Peek", "decode_request", "peek"]
 
 
 @frozen
@@ -56,7 +56,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MOST_IGNORED = 50
 _MOST_TOKENS = 2**31 - 1
 
-_TAKES_EFFECT = frozenset(
+TAKES_EFFECT = frozenset(
     {
         "model",
         "messages",
@@ -128,7 +128,7 @@ def _ignored(body: bytes) -> tuple[str, ...]:
     """
     Return the names to report. They go into a header, so odd ones and endless lists of them are left out.
     """
-    given = (name for name, value in decode(_KEYS, body).items() if name not in _TAKES_EFFECT and value != _NULL)
+    given = (name for name, value in decode(_KEYS, body).items() if name not in TAKES_EFFECT and value != _NULL)
     return tuple(name for name in given if _NAME.fullmatch(name))[:_MOST_IGNORED]
 
 
