@@ -40,6 +40,9 @@ D = TypeVar("D")
 
 _METADATA_KEY = "claudeproxy.setting"
 
+_CLOUDS = ("ANTHROPIC_", "AWS_", "CLAUDE_CODE_USE_", "GOOGLE_")
+"""How the names begin of variables with which the CLI logs in elsewhere than at Anthropic."""
+
 
 @frozen
 class Setting(Generic[T]):
@@ -201,10 +204,11 @@ class ClaudeConfig:
     @property
     def has_credentials(self) -> bool:
         """
-        Whether the CLI can be logged in: by a key, by its own login, or by variables that are handed on to it.
+        Whether the CLI can be logged in: by a key, by its own login, or by another cloud's variables.
         """
         keys = (self.api_key, self.auth_token, self.oauth_token)
-        return self.login or bool(self.env_passthrough) or any(key is not None for key in keys)
+        handed_on = any(name.startswith(_CLOUDS) for name in self.env_passthrough)
+        return self.login or handed_on or any(key is not None for key in keys)
 
 
 @frozen

@@ -43,6 +43,23 @@ def test_a_name_is_looked_for_on_the_path(tmp_path: Path) -> None:
     assert locate_cli("other", str(tmp_path / "bin")) is None
 
 
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, False),
+        ({"ANTHROPIC_API_KEY": "k"}, True),
+        ({"ANTHROPIC_AUTH_TOKEN": "t"}, True),
+        ({"CLAUDE_CODE_OAUTH_TOKEN": "t"}, True),
+        ({"CLAUDE_LOGIN": "true"}, True),
+        ({"CLAUDE_ENV_PASSTHROUGH": "HTTPS_PROXY"}, False),
+        ({"CLAUDE_ENV_PASSTHROUGH": "HTTPS_PROXY,AWS_PROFILE,CLAUDE_CODE_USE_BEDROCK"}, True),
+    ],
+)
+def test_what_counts_as_credentials(environ: dict[str, str], expected: bool) -> None:
+    """A CLI that nobody could have logged in is known before it is started."""
+    assert load({}, environ).claude.has_credentials is expected
+
+
 def test_without_one_on_the_path_the_wheels_is_used(tmp_path: Path) -> None:
     """The CLI that the wheel claude-agent-sdk carries is the last resort."""
     pytest.importorskip("claude_agent_sdk")
