@@ -82,9 +82,6 @@ class LiveProcesses:
     _by_session: dict[str, tuple[ClaudeProcess, bytes]] = field(init=False, factory=dict)
     _by_digest: dict[bytes, str] = field(init=False, factory=dict)
 
-    def __len__(self) -> int:
-        return len(self._by_session)
-
     def session_of(self, digest: bytes) -> str | None:
         """
         Return the session whose resting process has seen exactly this history.
