@@ -159,15 +159,15 @@ class Bench:
 
     def die(self, index: int) -> None:
         if self.spawner.alive:
-            transport = self.spawner.alive[index % len(self.spawner.alive)]
-            transport.end()
-            self.working = [process for process in self.working if process is not transport.protocol]
+            self.spawner.alive[index % len(self.spawner.alive)].end()
 
     def linger(self, index: int) -> None:
         if self.spawner.alive:
             self.spawner.alive[index % len(self.spawner.alive)].exit()
 
     def check(self, places: int) -> None:
+        # One that ended by itself is no longer anybody's; the conversation hears of it by its turn.
+        self.working = [process for process in self.working if not process.over]
         counts = self.pool.counts()
         total = counts.waiting + counts.working + counts.resting + counts.ending
         assert total == len(self.spawner.alive) <= places
