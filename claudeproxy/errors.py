@@ -57,7 +57,7 @@ class ClaudeProxyError(Exception):
     :param param: the request parameter at fault, for example ``messages[0].role``.
     :param retry_after: seconds after which a retry makes sense.
     :param headers: further response headers, for example ``Allow``.
-    :param permanent: only the operator can mend it, so that a retry is of no use.
+    :param permanent: a retry is of no use in any time that a client would wait, or until the operator has mended it.
     """
 
     status: ClassVar[int] = 500

@@ -31,6 +31,7 @@ from claudeproxy.backends.claude.conversations import TurnLocks
 from claudeproxy.backends.claude.demand import Demand
 from claudeproxy.backends.claude.environment import Launcher
 from claudeproxy.backends.claude.pool import Pool
+from claudeproxy.backends.claude.usage_limits import UsageLimits
 from claudeproxy.backends.openai.client import UpstreamClient, hostname_endpoints
 from claudeproxy.backends.openai.relay import OpenAIRelay
 from claudeproxy.config import Config, ServerConfig
@@ -209,7 +210,7 @@ def claude_backend(
     """
     launcher = Launcher(config.claude, environ, config.routing.default_model)
     demand = Demand.starting_with(config.claude.warm_processes, config.routing.default_model)
-    pool = Pool(config.claude, launcher, spawner, clock, demand)
+    pool = Pool(config.claude, launcher, spawner, clock, demand, UsageLimits(clock))
     return ClaudeBackend(
         pool,
         launcher,

@@ -6,7 +6,23 @@ from __future__ import annotations
 
 from attrs import frozen
 
-__all__ = ["ChatHealth"]
+__all__ = ["ChatHealth", "UsageLimit"]
+
+
+@frozen
+class UsageLimit:
+    """
+    How an account stands with one of its usage limits, as the API last said.
+    """
+
+    kind: str
+    """Which limit: ``five_hour``, ``seven_day``, ...; empty where it was not said."""
+    status: str
+    """``allowed``, ``allowed_warning`` or ``rejected``."""
+    resets_at: float | None
+    """Seconds since the epoch."""
+    utilization: float | None = None
+    """How much of it is used, 1 being all."""
 
 
 @frozen
@@ -33,3 +49,5 @@ class ChatHealth:
     """Processes with a conversation, its turn running or not."""
     parked: int
     """Processes that wait for the result of a client's tool."""
+    usage_limits: tuple[UsageLimit, ...] = ()
+    """The account's limits that are near or reached."""

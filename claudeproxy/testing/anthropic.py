@@ -7,6 +7,7 @@ every request.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -69,13 +70,14 @@ class StubAnthropic(Stub):
         if directive.status is not None:
             retry = directive.retry_after
             more = ((b"retry-after", retry.encode()),) if retry else ()
-            return _error(directive.status, directive.message or "as directed", (*headers, *more), directive.delay)
+            told = (*headers, *more, *_usage_headers(directive))
+            return _error(directive.status, directive.message or "as directed", told, directive.delay)
         words = cut(directive, canned_answer("the Anthropic API", texts))
         limit, stops = request.body.get("max_tokens"), request.body.get("stop_sequences") or ()
         directive, kept = bounded(directive, words, limit, stops)
         message = _Message(request.body, directive, kept, f"msg_stub_{serial:08d}")
         request.usage = message.usage
-        limits = _limit_headers()
+        limits = (*_limit_headers(), *_usage_headers(directive))
         if not request.body.get("stream"):
             value = message.value()
             return whole(directive, headers=(*headers, *limits), value=value, deltas=len(kept), every=self._every)
@@ -189,6 +191,21 @@ def _limit_headers() -> Headers:
         (b"anthropic-ratelimit-requests-remaining", b"999"),
         (b"anthropic-ratelimit-requests-reset", b"2030-01-01T00:00:00Z"),
     )
+
+
+def _usage_headers(directive: Directive) -> Headers:
+    """Return what the API tells subscribers of their five-hour limit; the CLI reads it with an OAuth token only."""
+    if directive.usage is None:
+        return ()
+    headers = [("status", directive.usage), ("representative-claim", "five_hour")]
+    if directive.resets is not None:
+        at = str(int(time.time() + directive.resets))
+        headers += [("reset", at), ("5h-reset", at)]
+        if directive.usage == "allowed":
+            headers += [("5h-utilization", "0.1")]
+        else:
+            headers += [("5h-utilization", "0.95"), ("5h-surpassed-threshold", "0.9")]
+    return tuple((b"anthropic-ratelimit-unified-%b" % name.encode(), value.encode()) for name, value in headers)
 
 
 def _texts(content: Any) -> list[str]:

@@ -7,6 +7,8 @@ touching it. Several directives in one text are read as one. The keys::
     status=429          answer with this HTTP status and the API's error body
     message=...         the text of that error
     retry-after=30      its Retry-After header
+    usage=rejected      headers that say so of the account's usage limit (also: allowed, allowed_warning)
+    resets=3600         seconds until that limit is reset
     delay=1.5           seconds before the head of the answer
     mute                no byte at all until the client leaves
     silence=2.5         seconds between the head and the first delta
@@ -54,6 +56,8 @@ class Directive:
     status: int | None = None
     message: str | None = None
     retry_after: str | None = None
+    usage: str | None = None
+    resets: float | None = None
     delay: float = 0.0
     mute: bool = False
     silence: float = 0.0
@@ -101,6 +105,8 @@ _PARSERS: Mapping[str, Callable[[str], object]] = {
     "status": int,
     "message": str,
     "retry-after": str,
+    "usage": str,
+    "resets": float,
     "delay": float,
     "mute": _flag,
     "silence": float,

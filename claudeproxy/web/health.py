@@ -5,6 +5,7 @@ What the daemon says about itself, to anyone: cheap answers, no model is ever as
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from attrs import frozen
 
 from claudeproxy import __version__
 from claudeproxy.config import ClaudeConfig
+from claudeproxy.core.health import UsageLimit
 from claudeproxy.interfaces import IChatBackend, IReadiness, IRelay
 from claudeproxy.web.answers import json_answer
 from claudeproxy.web.request import ProxyRequest
@@ -66,6 +68,7 @@ class HealthRoute:
                 "live": claude.live,
                 "parked": claude.parked,
             },
+            "usage_limits": [_limit(limit) for limit in claude.usage_limits],
         }
         reasons = self._unready_reasons()
         body = {
@@ -101,3 +104,13 @@ class HealthRoute:
             why = "it has no credentials" if not self._claude.has_credentials else self._backend.health().status
             reasons.append(f"no backend can serve: Claude Code ({why}), passthrough ({self._relay.health()})")
         return reasons
+
+
+def _limit(limit: UsageLimit) -> dict[str, Any]:
+    resets_at = None if limit.resets_at is None else datetime.fromtimestamp(limit.resets_at, UTC)
+    return {
+        "type": limit.kind or None,
+        "status": limit.status,
+        "utilization": limit.utilization,
+        "resets_at": resets_at,
+    }

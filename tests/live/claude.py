@@ -23,7 +23,7 @@ from claudeproxy.interfaces import IEventSink
 from claudeproxy.service import claude_backend
 from claudeproxy.store.sessions import MemorySessionStore
 
-__all__ = ["LiveBackend", "RecordingSink", "alive", "chat", "until"]
+__all__ = ["LiveBackend", "Make", "RecordingSink", "alive", "chat", "said", "until"]
 
 
 @implementer(IEventSink)
@@ -171,6 +171,10 @@ class LiveBackend:
         return [pid for pid in self.spawner.pids if alive(pid)]
 
 
+Make = Callable[..., LiveBackend]
+"""Makes a backend on the real CLI, configured by keywords besides."""
+
+
 async def until(reactor: Any, condition: Callable[[], bool], seconds: float = 15.0) -> None:
     """Wait for a condition that nothing announces; fail when it does not come."""
     deadline = reactor.seconds() + seconds
@@ -194,6 +198,16 @@ def chat(*texts: str, system: str = "", model: str = "sonnet", **fields: Any) ->
         system=system,
         **{"settings": TurnSettings(), "tenant": "t", **fields},
     )
+
+
+def said(request: Any) -> list[tuple[str, str]]:
+    """The messages of a recorded request as (role, text), the CLI's own notes of role system left out."""
+    return [
+        (message["role"], block if isinstance(block, str) else block["text"])
+        for message in request.body["messages"]
+        if message["role"] != "system"
+        for block in ([message["content"]] if isinstance(message["content"], str) else message["content"])
+    ]
 
 
 def alive(pid: int) -> bool:

@@ -5,8 +5,6 @@ The Claude backend on the real CLI, against a stub of the API behind it.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 import pytest
 import pytest_twisted
@@ -32,44 +30,7 @@ from claudeproxy.errors import (
     UsageLimitReached,
 )
 from claudeproxy.testing.anthropic import StubAnthropic
-from tests.helpers import real_cli
-from tests.live.claude import LiveBackend, RecordingSink, chat
-
-Make = Callable[..., LiveBackend]
-
-
-@pytest_twisted.async_yield_fixture
-async def claude(stub_anthropic: StubAnthropic) -> AsyncIterator[Make]:
-    """Makes backends on the real CLI behind the stub; all their processes are gone afterwards."""
-    made: list[LiveBackend] = []
-
-    def make(**environ: str) -> LiveBackend:
-        live = LiveBackend.make(
-            reactor,
-            {
-                "ANTHROPIC_API_KEY": "sk-ant-test",
-                "ANTHROPIC_BASE_URL": stub_anthropic.url,
-                "CLAUDE_PATH": real_cli(),
-                "WARM_PROCESSES": "0",
-                **environ,
-            },
-        )
-        made.append(live)
-        return live
-
-    yield make
-    await gatherResults([live.stop() for live in made])
-    assert [pid for live in made for pid in live.pids_alive()] == []
-
-
-def said(request: Any) -> list[tuple[str, str]]:
-    """The messages of a recorded request as (role, text), the CLI's own notes of role system left out."""
-    return [
-        (message["role"], block if isinstance(block, str) else block["text"])
-        for message in request.body["messages"]
-        if message["role"] != "system"
-        for block in ([message["content"]] if isinstance(message["content"], str) else message["content"])
-    ]
+from tests.live.claude import Make, RecordingSink, chat, said
 
 
 @pytest_twisted.ensureDeferred

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
@@ -22,10 +22,11 @@ from claudeproxy.core.events import (
     Usage,
     UsageReport,
 )
+from claudeproxy.core.health import ChatHealth
 from claudeproxy.core.relay import RelayRequest
 from claudeproxy.interfaces import IByteSink, IChatBackend, IEventSink, IRelay
 
-__all__ = ["SESSION", "Exchange", "Health", "MemoryBackend", "MemoryProducer", "MemoryRelay", "Turn"]
+__all__ = ["SESSION", "Exchange", "MemoryBackend", "MemoryProducer", "MemoryRelay", "Turn", "healthy"]
 
 SESSION = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 
@@ -54,20 +55,13 @@ class MemoryProducer:
         self.on_stop()
 
 
-@frozen
-class Health:
+def healthy(**fields: Any) -> ChatHealth:
     """
-    What a chat backend reports.
+    What a chat backend reports, unless ``fields`` say otherwise.
     """
-
-    status: str = "ok"
-    version: str | None = "2.1.329"
-    active: int = 1
-    max: int = 10
-    queued: int = 2
-    warm: int = 3
-    live: int = 4
-    parked: int = 0
+    known = {"status": "ok", "detail": None, "version": "2.1.329"}
+    counts = {"active": 1, "max": 10, "queued": 2, "warm": 3, "live": 4, "parked": 0}
+    return ChatHealth(**{**known, **counts, **fields})
 
 
 @define(eq=False)
@@ -125,14 +119,14 @@ class MemoryBackend:
 
     name: str = "claude-code"
     turns: list[Turn] = field(factory=list)
-    reported: Health = field(factory=Health)
+    reported: ChatHealth = field(factory=healthy)
 
     def open(self, request: ChatRequest, sink: IEventSink) -> Deferred[None]:
         turn = Turn(request, sink)
         self.turns.append(turn)
         return turn.done
 
-    def health(self) -> Health:
+    def health(self) -> ChatHealth:
         return self.reported
 
     @property

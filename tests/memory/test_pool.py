@@ -20,6 +20,7 @@ from claudeproxy.backends.claude.demand import Demand
 from claudeproxy.backends.claude.environment import FRESH, Kind, Launcher
 from claudeproxy.backends.claude.pool import Pool, PoolCounts
 from claudeproxy.backends.claude.process import ClaudeProcess
+from claudeproxy.backends.claude.usage_limits import UsageLimits
 from claudeproxy.config import load
 from claudeproxy.errors import CapacityExceeded, ServerShuttingDown
 
@@ -115,7 +116,7 @@ class Bench:
         spawner = Spawner(clock)
         launcher = Launcher(config, {"PATH": "/usr/bin:/bin"}, "sonnet")
         demand = Demand.starting_with(config.warm_processes, "sonnet")
-        pool = Pool(config, launcher, spawner, clock, demand)  # type: ignore[arg-type]
+        pool = Pool(config, launcher, spawner, clock, demand, UsageLimits(clock))  # type: ignore[arg-type]
         pool.start()
         return cls(clock, spawner, pool, launcher)
 

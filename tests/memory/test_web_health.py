@@ -5,10 +5,12 @@ What the daemon says about itself.
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from claudeproxy import __version__
 from claudeproxy.config import ClaudeConfig, Secret
-from tests.memory.doubles import Health, MemoryBackend, MemoryRelay
+from claudeproxy.core.health import UsageLimit
+from tests.memory.doubles import MemoryBackend, MemoryRelay, healthy
 from tests.memory.wire import House
 
 NOBODY = ClaudeConfig()
@@ -28,10 +30,24 @@ def test_health(house: House) -> None:
             "anthropic_key": "ok",
             "openai_passthrough": "ok",
             "capacity": {"active": 1, "max": 10, "queued": 2, "warm": 3, "live": 4, "parked": 0},
+            "usage_limits": [],
         },
         "reasons": [],
     } == answer.json
     assert ([], []) == (house.backend.turns, house.relay.exchanges)
+
+
+def test_the_accounts_limits_are_shown(house: House) -> None:
+    """An operator sees which usage limit is near or reached, and until when; the daemon stays ready."""
+    reached = UsageLimit("five_hour", "rejected", 1795267318.0, 1.0)
+    house.backend.reported = evolve(house.backend.reported, usage_limits=(reached, UsageLimit("", "rejected", None)))
+    answer = house.ask("GET", "/health", key=None)
+
+    assert 200 == answer.status
+    assert [
+        {"type": "five_hour", "status": "rejected", "utilization": 1.0, "resets_at": "2026-11-21T13:21:58Z"},
+        {"type": None, "status": "rejected", "utilization": None, "resets_at": None},
+    ] == answer.json["checks"]["usage_limits"]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +66,9 @@ def test_health(house: House) -> None:
 )
 def test_readiness(cli: str, claude: ClaudeConfig, upstream: str, ready: bool) -> None:
     """The daemon is ready when at least one backend can serve; else both pages say so with 503."""
-    house = House(claude=claude, backend=MemoryBackend(reported=Health(status=cli)), relay=MemoryRelay(status=upstream))
+    house = House(
+        claude=claude, backend=MemoryBackend(reported=healthy(status=cli)), relay=MemoryRelay(status=upstream)
+    )
     health, readiness = house.ask("GET", "/health"), house.ask("GET", "/health/ready")
 
     status = 200 if ready else 503

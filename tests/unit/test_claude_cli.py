@@ -11,15 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claudeproxy.core.events import Usage
+from claudeproxy.core.health import UsageLimit
 from claudeproxy.wire.anthropic import decode_event
 from claudeproxy.wire.claude_cli import (
     ControlRequest,
     ControlResponse,
     Initialized,
+    LimitSignal,
     Misshapen,
     ModelEvent,
     NotALine,
-    RateLimitSignal,
     SyntheticAnswer,
     TurnResult,
     apply_settings,
@@ -132,7 +133,18 @@ def test_the_other_kinds() -> None:
     assert decode_line(line(type="assistant", message={"model": "claude-sonnet-5-5", "content": []})) is None
     assert decode_line(
         line(type="rate_limit_event", rate_limit_info={"status": "rejected", "resetsAt": 1795253324})
-    ) == RateLimitSignal("rejected", 1795253324)
+    ) == LimitSignal(UsageLimit("", "rejected", 1795253324))
+
+
+def test_a_refusal_for_the_usage_limit_says_until_when() -> None:
+    """The CLI's words in the place of an answer carry the limit; the result says that this is why."""
+    told = {"status": "rejected", "resetsAt": 1795267318, "rateLimitType": "five_hour", "isUsingOverage": False}
+    synthetic = line(type="assistant", message={"model": "<synthetic>"}, api_error_params={"rate_limit_info": told})
+    assert decode_line(synthetic) == SyntheticAnswer(UsageLimit("five_hour", "rejected", 1795267318))
+
+    result = decode_line(line(**{**RESULT, "is_error": True, "api_error": "usage_limit_reached"}))
+    assert isinstance(result, TurnResult)
+    assert result.usage_limited
 
 
 @pytest.mark.parametrize("kind", ["command_lifecycle", "transcript_mirror", "something_new", "user", ""])

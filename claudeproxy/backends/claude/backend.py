@@ -105,6 +105,7 @@ class ClaudeBackend:
             live=counts.working + counts.resting,
             # The CLI is given no tools yet, so none waits for the result of one.
             parked=0,
+            usage_limits=self._pool.limits.current(),
         )
 
     # -- A turn ---------------------------------------------------------------

@@ -21,23 +21,42 @@ from claudeproxy.errors import (
 from claudeproxy.ops.redaction import redact
 from claudeproxy.wire.claude_cli import TurnResult
 
-__all__ = ["failure_of"]
+__all__ = ["failure_of", "reset_time"]
 
 # The texts are the CLI's and the API's own, collected in peers.md E; there is no code for them on the wire.
 _CONTEXT = re.compile(r"prompt is too long|context (?:length|window)|too many total text bytes", re.I)
-_USAGE_LIMIT = re.compile(r"usage limit reached|hit your (?:\w+ )?limit|out of extra usage", re.I)
+_USAGE_LIMIT = re.compile(r"usage limit reached|hit your (?:[\w-]+ )?limit|out of extra usage", re.I)
+_RESET_TIME = re.compile(r"limit reached\|([0-9]{10})\b", re.I)
 _LOGGED_OUT = re.compile(r"not logged in|/login|invalid api key|credit balance|oauth token (?:has )?expired", re.I)
 
 _SHOWN = 500
 
+_SOME_TIME = 60.0
+"""Seconds until a retry, where nobody said when the usage limit is reset."""
 
-def failure_of(result: TurnResult) -> ClaudeProxyError:
+
+def reset_time(text: str) -> float | None:
+    """
+    Return when the usage limit is reset, in seconds since the epoch, if the error text of a turn says so.
+    """
+    told = _RESET_TIME.search(text)
+    return None if told is None else float(told[1])
+
+
+def failure_of(result: TurnResult, wait: float | None = None) -> ClaudeProxyError:
     """
     Return the error that a failed turn's ``result`` line stands for.
+
+    :param wait: seconds until the account's usage limit is reset, where that is known.
     """
     text = redact(result.text)[:_SHOWN] or result.subtype
-    if _USAGE_LIMIT.search(result.text):
-        return UsageLimitReached(f"The Claude account's usage limit is reached: {text}", retry_after=60)
+    if result.usage_limited or _USAGE_LIMIT.search(result.text):
+        seconds = _SOME_TIME if wait is None else wait
+        return UsageLimitReached(
+            f"The Claude account's usage limit is reached: {text}",
+            retry_after=seconds,
+            permanent=seconds > _SOME_TIME,
+        )
     if _LOGGED_OUT.search(result.text):
         return _auth_failed(text)
     match result.api_status:

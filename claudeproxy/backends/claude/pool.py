@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from claudeproxy.backends.claude.demand import Demand
 from claudeproxy.backends.claude.environment import FRESH, Kind, Launcher
 from claudeproxy.backends.claude.process import Caps, ClaudeProcess
+from claudeproxy.backends.claude.usage_limits import UsageLimits
 from claudeproxy.config import ClaudeConfig
 from claudeproxy.errors import BackendUnavailable, CapacityExceeded, ClaudeProxyError, ServerShuttingDown
 
@@ -66,6 +67,8 @@ class Pool:
     _spawner: IReactorProcess
     _clock: IReactorTime
     _demand: Demand
+    limits: UsageLimits
+    """Of the account, as the processes tell them."""
     version: str | None = field(init=False, default=None)
     """The CLI's version, once a process has said it."""
     failure: str | None = field(init=False, default=None)
@@ -249,7 +252,7 @@ class Pool:
         except OSError as error:
             raise self._cannot_start(f"no working directory for Claude Code: {error.strerror}") from error
         caps = Caps(self._config.max_output_bytes, self._config.max_line_bytes, self._config.max_stderr_bytes)
-        process = ClaudeProcess(launch, caps, self._clock, self._ended)
+        process = ClaudeProcess(launch, caps, self._clock, self.limits, self._ended)
         try:
             self._spawner.spawnProcess(
                 process,

@@ -27,11 +27,12 @@ from claudeproxy.backends.claude.reaper import Reaper
 from claudeproxy.backends.claude.settings import NEUTRAL
 from claudeproxy.backends.claude.stdin import StdinFeeder
 from claudeproxy.backends.claude.turn import Outcome, Turn
+from claudeproxy.backends.claude.usage_limits import UsageLimits
 from claudeproxy.core.events import StreamEvent
 from claudeproxy.errors import BackendError, BackendUnavailable, ClaudeProxyError, OutputLimitExceeded
 from claudeproxy.ops.redaction import redact
 from claudeproxy.wire import claude_cli
-from claudeproxy.wire.claude_cli import ControlRequest, ControlResponse, Initialized, Line, TurnResult
+from claudeproxy.wire.claude_cli import ControlRequest, ControlResponse, Initialized, LimitSignal, Line, TurnResult
 from claudeproxy.wire.framing import LineFramer, LineTooLong
 
 __all__ = ["Caps", "ClaudeProcess"]
@@ -89,6 +90,7 @@ class ClaudeProcess(ProcessProtocol):
     launch: Launch
     _caps: Caps
     _clock: IReactorTime
+    _limits: UsageLimits
     on_ended: Callable[[ClaudeProcess], None]
     """Called once, when nothing of it is left."""
     booted: bool = field(init=False, default=False)
@@ -195,7 +197,7 @@ class ClaudeProcess(ProcessProtocol):
             self.end()
 
         done: Deferred[Outcome] = Deferred(cancelled)
-        turn = Turn(emit, self.launch.session_id, self._caps.output, self.cost_usd, done)
+        turn = Turn(emit, self.launch.session_id, self._caps.output, self.cost_usd, self._limits, done)
         self._turn = turn
         self._stdin.write(claude_cli.user_line(texts, str(uuid4())))
         return done
@@ -345,6 +347,8 @@ class ClaudeProcess(ProcessProtocol):
                 self._stdin.write(claude_cli.refuse_request(request_id, f"claudeproxy does not serve {subtype}"))
             case TurnResult():
                 self._turn_ended(line)
+            case LimitSignal(limit=limit):
+                self._limits.note(limit)
             case _:
                 self._pass_on(line)
 

@@ -10,11 +10,12 @@ from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from claudeproxy.backends.claude.failures import failure_of
+from claudeproxy.backends.claude.failures import failure_of, reset_time
+from claudeproxy.backends.claude.usage_limits import UsageLimits
 from claudeproxy.core.events import Finished, FinishReason, ReasoningDelta, StreamEvent, TextDelta, Usage, UsageReport
 from claudeproxy.errors import BackendError, ClaudeProxyError, OutputLimitExceeded
 from claudeproxy.wire.anthropic import MessageStart, MessageStop, decode_event, finish_reason
-from claudeproxy.wire.claude_cli import Initialized, Line, ModelEvent, TurnResult
+from claudeproxy.wire.claude_cli import Initialized, Line, ModelEvent, SyntheticAnswer, TurnResult
 
 __all__ = ["Outcome", "Turn"]
 
@@ -55,11 +56,14 @@ class Turn:
     _max_output: int
     """Bytes that the answer may have: text and reasoning together, in UTF-8."""
     _cost_before: float
+    _limits: UsageLimits
     done: Deferred[Outcome]
     over: bool = field(init=False, default=False)
     _text: list[str] = field(init=False, factory=list)
     _bytes: int = field(init=False, default=0)
     _input: Usage = field(init=False, factory=Usage)
+    _resets_at: float | None = field(init=False, default=None)
+    """When the usage limit is reset for which the API refused, in seconds since the epoch."""
 
     def line(self, line: Line) -> None:
         """
@@ -74,9 +78,10 @@ class Turn:
                 self._check_session(session_id)
             case TurnResult():
                 self._result(line)
+            case SyntheticAnswer(limit=limit) if limit is not None:
+                # The rest of it is the error text of the result that follows.
+                self._resets_at = limit.resets_at
             case _:
-                # A synthetic answer repeats the error text of the result that follows it, and a rate limit is told by
-                # the result's status.
                 pass
 
     def fail(self, error: ClaudeProxyError) -> None:
@@ -139,7 +144,8 @@ class Turn:
         if self.over:
             return
         if result.is_error:
-            self.fail(failure_of(result))
+            resets_at = self._resets_at if self._resets_at is not None else reset_time(result.text)
+            self.fail(failure_of(result, self._limits.wait(resets_at)))
             return
         # The total runs on over the life of the process.
         cost = max(0.0, result.total_cost_usd - self._cost_before)

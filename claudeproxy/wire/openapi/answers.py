@@ -8,6 +8,7 @@ are. Fields with ``UNSET`` may be absent, fields with None are there and may be 
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
@@ -224,6 +225,17 @@ class Capacity(Struct):
     parked: int
 
 
+class AccountLimit(Struct):
+    """
+    A usage limit of the account that is near or reached.
+    """
+
+    type: str | None
+    status: Literal["allowed_warning", "rejected"]
+    utilization: float | None
+    resets_at: datetime | None
+
+
 class Checks(Struct):
     """
     How each part is.
@@ -233,6 +245,7 @@ class Checks(Struct):
     anthropic_key: Literal["ok", "missing"]
     openai_passthrough: Literal["ok", "no_key", "disabled"]
     capacity: Capacity
+    usage_limits: list[AccountLimit]
 
 
 class Health(Struct):

@@ -1,42 +1,32 @@
 """
-The control protocol of the Claude Code CLI: JSON lines both ways.
-
-Written from what Claude Code 2.1.329 does on the wire with ``-p --input-format stream-json --output-format stream-json
---verbose --include-partial-messages``; the types are declared in the npm package ``@anthropic-ai/claude-agent-sdk``
-(``sdk.d.ts``). New kinds of lines appear with every release, so everything that is not known here decodes to None.
+What the CLI says: one JSON object a line.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 from attrs import frozen
 
 from claudeproxy.core.events import Usage
+from claudeproxy.core.health import UsageLimit
 from claudeproxy.wire.anthropic import TokenCounts
 
 __all__ = [
     "ControlRequest",
     "ControlResponse",
     "Initialized",
+    "LimitSignal",
     "Line",
     "Misshapen",
     "ModelEvent",
     "NotALine",
-    "RateLimitSignal",
     "SyntheticAnswer",
     "TurnResult",
-    "apply_settings",
     "binary_version",
     "decode_line",
-    "initialize",
-    "interrupt",
-    "refuse_request",
-    "simple_request",
-    "user_line",
 ]
 
 
@@ -50,9 +40,6 @@ class NotALine(ValueError):
     """
     The bytes are not one of the CLI's JSON lines: something else writes to its stdout.
     """
-
-
-# -- What the CLI says --------------------------------------------------------
 
 
 @frozen
@@ -103,17 +90,17 @@ class SyntheticAnswer:
     The CLI's own words in the place of the model's: an error text that must not be passed on as an answer.
     """
 
+    limit: UsageLimit | None = None
+    """The account's usage limit, where that is why there is no answer."""
+
 
 @frozen
-class RateLimitSignal:
+class LimitSignal:
     """
-    The account's usage limit, as the API reported it in response headers.
+    The account's usage limit has changed, as the API said in response headers; told to subscribers only (seen).
     """
 
-    status: str
-    """``allowed``, ``allowed_warning`` or ``rejected``."""
-    resets_at: float | None
-    """Seconds since the epoch."""
+    limit: UsageLimit
 
 
 @frozen
@@ -132,9 +119,11 @@ class TurnResult:
     """Of this turn; without a cost, which runs on over the life of the process."""
     total_cost_usd: float
     """Since the process started."""
+    usage_limited: bool = False
+    """Whether the CLI says that it failed for the account's usage limit."""
 
 
-Line = ControlResponse | ControlRequest | Initialized | ModelEvent | SyntheticAnswer | RateLimitSignal | TurnResult
+Line = ControlResponse | ControlRequest | Initialized | ModelEvent | SyntheticAnswer | LimitSignal | TurnResult
 
 
 class _Envelope(msgspec.Struct):
@@ -174,8 +163,27 @@ class _AssistantBody(msgspec.Struct):
     model: str = ""
 
 
+class _RateLimitInfo(msgspec.Struct):
+    status: str
+    resetsAt: float | None = None
+    rateLimitType: str | None = None
+    utilization: float | None = None
+
+    def limit(self) -> UsageLimit:
+        return UsageLimit(self.rateLimitType or "", self.status, self.resetsAt, self.utilization)
+
+
+class _RateLimit(msgspec.Struct):
+    rate_limit_info: _RateLimitInfo
+
+
+class _ErrorParams(msgspec.Struct):
+    rate_limit_info: _RateLimitInfo | None = None
+
+
 class _Assistant(msgspec.Struct):
     message: _AssistantBody
+    api_error_params: _ErrorParams | None = None
 
 
 class _Result(msgspec.Struct):
@@ -188,19 +196,11 @@ class _Result(msgspec.Struct):
     usage: TokenCounts | None = None
     total_cost_usd: float | None = None
     errors: list[Any] | None = None
+    api_error: str | None = None
 
 
 class _Version(msgspec.Struct):
     version: str | None = None
-
-
-class _RateLimitInfo(msgspec.Struct):
-    status: str
-    resetsAt: float | None = None
-
-
-class _RateLimit(msgspec.Struct):
-    rate_limit_info: _RateLimitInfo
 
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
@@ -211,7 +211,6 @@ _decode_assistant = msgspec.json.Decoder(_Assistant).decode
 _decode_result = msgspec.json.Decoder(_Result).decode
 _decode_version = msgspec.json.Decoder(_Version).decode
 _decode_rate_limit = msgspec.json.Decoder(_RateLimit).decode
-_encode = msgspec.json.Encoder().encode
 
 
 def decode_line(line: bytes) -> Line | None:
@@ -266,13 +265,19 @@ def _decode(line: bytes) -> Line | None:
         case "system" if envelope.subtype == "init":
             init = _decode_init(line)
             return Initialized(init.session_id, init.claude_code_version)
-        case "assistant" if _decode_assistant(line).message.model == "<synthetic>":
-            return SyntheticAnswer()
+        case "assistant":
+            return _synthetic(_decode_assistant(line))
         case "rate_limit_event":
-            info = _decode_rate_limit(line).rate_limit_info
-            return RateLimitSignal(info.status, info.resetsAt)
+            return LimitSignal(_decode_rate_limit(line).rate_limit_info.limit())
         case _:
             return None
+
+
+def _synthetic(answer: _Assistant) -> SyntheticAnswer | None:
+    if answer.message.model != "<synthetic>":
+        return None
+    info = None if answer.api_error_params is None else answer.api_error_params.rate_limit_info
+    return SyntheticAnswer(None if info is None else info.limit())
 
 
 def _result(result: _Result) -> TurnResult:
@@ -286,14 +291,8 @@ def _result(result: _Result) -> TurnResult:
         stop_reason=result.stop_reason,
         usage=(result.usage or TokenCounts()).usage(),
         total_cost_usd=result.total_cost_usd or 0.0,
+        usage_limited=result.api_error == "usage_limit_reached",
     )
-
-
-# -- What we say --------------------------------------------------------------
-
-
-def _request(request_id: str, request: Mapping[str, Any]) -> bytes:
-    return _encode({"type": "control_request", "request_id": request_id, "request": request}) + b"\n"
 
 
 def binary_version(response: ControlResponse) -> str | None:
@@ -304,60 +303,3 @@ def binary_version(response: ControlResponse) -> str | None:
         return _decode_version(response.payload).version
     except msgspec.DecodeError:
         return None
-
-
-def simple_request(request_id: str, subtype: str) -> bytes:
-    """
-    A control request that needs no arguments, for example ``get_binary_version``.
-    """
-    return _request(request_id, {"subtype": subtype})
-
-
-def initialize(request_id: str, system: str) -> bytes:
-    """
-    Give the conversation its system prompt.
-
-    An empty one is sent as an empty list: without the field the CLI sends its own prompt of some 6,600 characters.
-    """
-    return _request(request_id, {"subtype": "initialize", "systemPrompt": [system] if system else []})
-
-
-def interrupt(request_id: str) -> bytes:
-    """
-    End the running turn.
-    """
-    return _request(request_id, {"subtype": "interrupt"})
-
-
-def apply_settings(request_id: str, settings: Mapping[str, Any]) -> bytes:
-    """
-    Change settings of the live process for the turns that follow.
-    """
-    return _request(request_id, {"subtype": "apply_flag_settings", "settings": settings})
-
-
-def refuse_request(request_id: str, message: str) -> bytes:
-    """
-    Answer a control request of the CLI with an error, so that it does not wait.
-    """
-    response = {"subtype": "error", "request_id": request_id, "error": message}
-    return _encode({"type": "control_response", "response": response}) + b"\n"
-
-
-def user_line(texts: Sequence[str], uuid: str) -> bytes:
-    """
-    One user message, a text block for each of ``texts``; it starts a turn.
-
-    ``client_composed`` is what keeps the text plain. Without it, the CLI treats the text as typed at its terminal:
-    ``@/etc/passwd`` becomes that file's contents, and ``/cost`` runs as a command.
-    """
-    content: Any = texts[0] if len(texts) == 1 else [{"type": "text", "text": text} for text in texts]
-    line = {
-        "type": "user",
-        "message": {"role": "user", "content": content},
-        "parent_tool_use_id": None,
-        "session_id": "",
-        "uuid": uuid,
-        "client_composed": True,
-    }
-    return _encode(line) + b"\n"

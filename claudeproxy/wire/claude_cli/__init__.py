@@ -1,0 +1,53 @@
+"""
+The control protocol of the Claude Code CLI: JSON lines both ways.
+
+Written from what Claude Code 2.1.329 does on the wire with ``-p --input-format stream-json --output-format stream-json
+--verbose --include-partial-messages``; the types are declared in the npm package ``@anthropic-ai/claude-agent-sdk``
+(``sdk.d.ts``). New kinds of lines appear with every release, so everything that is not known here decodes to None.
+
+``lines`` decodes what the CLI says, ``requests`` encodes what is said to it.
+"""
+
+from claudeproxy.wire.claude_cli.lines import (
+    ControlRequest,
+    ControlResponse,
+    Initialized,
+    LimitSignal,
+    Line,
+    Misshapen,
+    ModelEvent,
+    NotALine,
+    SyntheticAnswer,
+    TurnResult,
+    binary_version,
+    decode_line,
+)
+from claudeproxy.wire.claude_cli.requests import (
+    apply_settings,
+    initialize,
+    interrupt,
+    refuse_request,
+    simple_request,
+    user_line,
+)
+
+__all__ = [
+    "ControlRequest",
+    "ControlResponse",
+    "Initialized",
+    "LimitSignal",
+    "Line",
+    "Misshapen",
+    "ModelEvent",
+    "NotALine",
+    "SyntheticAnswer",
+    "TurnResult",
+    "apply_settings",
+    "binary_version",
+    "decode_line",
+    "initialize",
+    "interrupt",
+    "refuse_request",
+    "simple_request",
+    "user_line",
+]
