@@ -3,6 +3,9 @@ What must not leave the daemon, taken out of error messages, stderr and logs.
 
 The model's own words never pass through here.
 
+A text may come in pieces, cut anywhere: a line is looked at when it is whole, and what reaches over lines (a PEM block,
+a stack trace, a name whose value stands below it) is remembered from one to the next.
+
 Complexity goal: O(length of the text), whatever the text. So a pattern either takes a whole run of characters at once,
 possessively, and the next search begins behind it, or it looks ahead a bounded number of characters; whether a run is a
 secret is decided by looking at the run.
@@ -14,11 +17,17 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["redact"]
+__all__ = ["Redactor", "redact", "redact_end"]
 
 _SECRET = "[redacted]"
 _PATH = "[path]"
 _ENVIRONMENT = "[env]"
+_CUT = "[cut]"
+
+_LONGEST_LINE = 256 * 1024
+"""Characters of a line that are looked at; what follows is dropped."""
+_LONGEST_BLOCK = 64 * 1024
+"""Characters that a PEM block may have before it is believed that its end was lost."""
 
 
 def redact(text: str) -> str:
@@ -27,23 +36,134 @@ def redact(text: str) -> str:
 
     What only looks alike stays: URLs, routes of the API, hashes, identifiers, prose. Redacting twice changes nothing.
     """
-    text = _PEM.sub(_SECRET, text)
-    text = _without_traces(text)
-    text = _VARIABLE.sub(_ENVIRONMENT, text)
-    text = _TOKEN.sub(_SECRET, text)
-    text = _SK_RUN.sub(_judge_sk_run, text)
-    text = _NAMED.sub(rf"\1{_SECRET}", text)
-    text = _BEARER.sub(_judge_bearer, text)
-    text = _USERINFO.sub(rf"\1{_SECRET}@", text)
-    return _FILE.sub(_keep_url, text)
+    redactor = Redactor()
+    return redactor.feed(text) + redactor.close()
+
+
+def redact_end(text: str) -> str:
+    """
+    Redact the end of a longer text, which may begin in the middle of a secret.
+    """
+    text = text.partition("\n")[2]
+    begin, end = _PEM_BEGIN.search(text), _PEM_END.search(text)
+    if end is not None and (begin is None or end.start() < begin.start()):
+        text = text[end.end() :]
+    return redact(text)
+
+
+class Redactor:
+    """
+    Redacts one text that comes in pieces. However it was cut, the results together are the same.
+    """
+
+    def __init__(self) -> None:
+        self._held: list[str] = []
+        """The pieces of a line that is not whole yet."""
+        self._held_size = 0
+        self._before_block: str | None = None
+        """Within a PEM block: the line before its begin."""
+        self._block_size = 0
+        self._traces = _Traces()
+        self._name = ""
+        """At the end of the last line: a name whose value is still to come."""
+        self._began = False
+
+    def feed(self, piece: str) -> str:
+        """
+        Take the next piece, and return what can be said by now.
+        """
+        *lines, rest = piece.split("\n")
+        said = []
+        for line in lines:
+            said.append(self._line(self._whole(line)))
+        self._hold(rest)
+        return "".join(said)
+
+    def close(self) -> str:
+        """
+        Return what was still held back: the text is complete.
+        """
+        line = self._line(self._whole(""))
+        if self._before_block is None:
+            return line
+        before, self._before_block = self._before_block, None
+        return self._say(before)
+
+    def _hold(self, piece: str) -> None:
+        room = _LONGEST_LINE + 1 - self._held_size
+        if piece and room > 0:
+            self._held.append(piece[:room])
+            self._held_size += len(self._held[-1])
+
+    def _whole(self, end: str) -> str:
+        """
+        Return the line that ends here, or as much of it as is looked at.
+        """
+        if not self._held and len(end) <= _LONGEST_LINE:
+            return end
+        self._hold(end)
+        line = "".join(self._held)
+        self._held, self._held_size = [], 0
+        if len(line) > _LONGEST_LINE:
+            # Not within a word: half a secret is not recognised as one.
+            line = line[:_LONGEST_LINE].rpartition(" ")[0] + _CUT
+        return line
+
+    def _line(self, line: str) -> str:
+        at = 0
+        said = ""
+        if self._before_block is not None:
+            end = _PEM_END.search(line)
+            if end is None and self._block_size <= _LONGEST_BLOCK:
+                self._block_size += len(line)
+                return ""
+            said, self._before_block = self._before_block, None
+            at = len(line) if end is None else end.end()
+        while begin := _PEM_BEGIN.search(line, at):
+            said += line[at : begin.start()] + _SECRET
+            end = _PEM_END.search(line, begin.end())
+            if end is None:
+                self._before_block, self._block_size = said, 0
+                return ""
+            at = end.end()
+        return self._say(said + line[at:])
+
+    def _say(self, line: str) -> str:
+        line = _ESCAPED_FRAMES.sub("", line)
+        if self._traces.has(line):
+            return ""
+        words = line.lstrip()
+        if self._name and words:
+            indent = line[: len(line) - len(words)]
+            line = indent + _without_named(self._name + words).removeprefix(self._name)
+            self._name = ""
+        opened = _OPEN_NAME.search(line)
+        if opened is not None:
+            self._name = f"{opened[1]} " if opened[1] else "authorization="
+        line = _without_secrets(line)
+        if self._began:
+            return f"\n{line}"
+        self._began = True
+        return line
+
+
+def _without_secrets(line: str) -> str:
+    line = _VARIABLE.sub(_ENVIRONMENT, line)
+    line = _TOKEN.sub(_SECRET, line)
+    line = _SK_RUN.sub(_judge_sk_run, line)
+    line = _without_named(line)
+    line = _USERINFO.sub(rf"\1{_SECRET}@", line)
+    return _FILE.sub(_keep_url, line)
+
+
+def _without_named(line: str) -> str:
+    return _BEARER.sub(_judge_bearer, _NAMED.sub(rf"\1{_SECRET}", line))
 
 
 # -- Secrets ------------------------------------------------------------------
 
-_PEM = re.compile(
-    # A block without an end was cut off: everything after its begin belongs to it.
-    r"-----BEGIN [A-Z0-9 ]{1,64}-----[^-]*+(?:-(?!----END )[^-]*+)*+(?:-----END [A-Z0-9 ]{1,64}-----)?"
-)
+_PEM_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{1,64}-----")
+_PEM_END = re.compile(r"-----END [A-Z0-9 ]{1,64}-----")
 
 _TOKEN = re.compile(
     r"""
@@ -84,16 +204,20 @@ def _judge_sk_run(match: re.Match[str]) -> str:
     return _SECRET if secret else run
 
 
+_NAME = r"""
+    (?: authorization | (?: api | access | secret | private ) [_-]?key s? | password | passwd | client[_-]?secret
+      | (?: auth | access | refresh | session | oauth | id ) [_-]?token
+    ) [\\"']{0,4}+ \s{0,4}+ [:=] \s{0,4}+ [\\"']{0,4}+
+"""
+
 _NAMED = re.compile(
     # The name stays, its value goes, unless it is a placeholder as <key>. Quotes may be escaped, as in nested JSON.
-    r"""
-    ( (?:
-            authorization | (?: api | access | secret | private ) [_-]?key s? | password | passwd | client[_-]?secret
-          | (?: auth | access | refresh | session | oauth | id ) [_-]?token
-        ) [\\"']{0,4}+ \s{0,4}+ [:=] \s{0,4}+ [\\"']{0,4}+ (?: (?: bearer | basic | token ) \s{1,4}+ )?+
-    )
-    (?!<) [^\s\\"',;&]++
-    """,
+    rf"""( {_NAME} (?: (?: bearer | basic | token ) \s{{1,4}}+ )?+ ) (?!<) [^\s\\"',;&]++""",
+    re.VERBOSE | re.IGNORECASE,
+)
+
+_OPEN_NAME = re.compile(
+    rf"""(?: {_NAME} (?: (?: bearer | basic | token ) \s{{0,4}}+ )?+ | \b( bearer | basic ) \s{{0,4}}+ ) $""",
     re.VERBOSE | re.IGNORECASE,
 )
 
@@ -159,24 +283,24 @@ _SCRIPT_PLACE = re.compile(r"(?::[0-9]+:[0-9]+|<anonymous>|native)\)?$")
 _ESCAPED_FRAMES = re.compile(r"(?:\\n\s{1,16}at [^\\\"\n]*+)++")
 
 
-def _without_traces(text: str) -> str:
+class _Traces:
     """
-    Drop the lines of Python's and JavaScript's stack traces; what was raised stays.
+    Tells the lines of Python's and JavaScript's stack traces; what was raised is not among them.
     """
-    text = _ESCAPED_FRAMES.sub("", text)
-    kept: list[str] = []
-    frame_indent: int | None = None
-    for line in text.split("\n"):
+
+    def __init__(self) -> None:
+        self._frame_indent: int | None = None
+
+    def has(self, line: str) -> bool:
+        """
+        Whether the next line of a text belongs to a trace.
+        """
         words = line.strip()
         indent = len(line) - len(line.lstrip())
-        if frame_indent is not None and words and indent > frame_indent:
-            continue  # the frame's source, and the marks below it
-        frame_indent = None
-        if _PYTHON_FRAME.match(words):
-            frame_indent = indent
-        elif not _is_trace_line(words, indent):
-            kept.append(line)
-    return "\n".join(kept)
+        if self._frame_indent is not None and words and indent > self._frame_indent:
+            return True  # the frame's source, and the marks below it
+        self._frame_indent = indent if _PYTHON_FRAME.match(words) else None
+        return self._frame_indent is not None or _is_trace_line(words, indent)
 
 
 def _is_trace_line(words: str, indent: int) -> bool:

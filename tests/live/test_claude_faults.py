@@ -190,7 +190,7 @@ async def test_a_flood_on_stderr_neither_blocks_nor_grows(broken: Make) -> None:
     await live.backend.open(chat("hello"), sink)
 
     assert sink.text == "word word word "
-    assert len(live.spawner.started[0]._stderr) == 1000
+    assert len(live.spawner.started[0]._stderr.kept) == 1000
 
 
 @pytest_twisted.ensureDeferred

@@ -5,12 +5,13 @@ What is taken out of errors, stderr and logs, and what stays readable.
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claudeproxy.ops.redaction import redact
+from claudeproxy.ops.redaction import Redactor, redact, redact_end
 
 PEM_BODY = "MIIEpAIBAAKCAQEA7\n+x/yz-abc=\n"
 SECRETS = [
@@ -156,31 +157,31 @@ def test_a_stack_trace_within_json_loses_its_frames() -> None:
     assert redact(line) == '{"stack": "TypeError: x", "code": 1}'
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "The task-force is risk-free; its disk-usage asks for sk-learn and sk-learn-compatible-estimators-1.4.",
-        "Use a key such as sk-... or sk-ant-...; see sk-admin-panel and desk-proj-plan.",
-        "Missing bearer authentication. A bearer token is required; Basic Authentication is not.",
-        'WWW-Authenticate: Bearer realm="claudeproxy"',
-        "Send it as 'Authorization: Bearer <key>'.",
-        "Set ANTHROPIC_API_KEY or API_KEYS. No API key was given.",
-        "max_tokens: 777, input_tokens=5, password rules, tokens: none",
-        "commit 3f786850e387550fdab836ed7e6dc881de23001b, sha256:" + "0f" * 32,
-        "session 550e8400-e29b-41d4-a716-446655440000, req_011CSHoEeqs5C35K2UUqR7Fy, msg_01XFDUDYJgAACzvnptvVoYEL",
-        "See https://example.com/docs/errors/codes?x=1#top, http://[::1]:8000/a/b and wss://example.com/a/b.",
-        "No route for POST /v1/chat/completions/x; try /v1/models/{id}, /health/live or /chat/completions.",
-        "text/event-stream, application/json, and/or, client/server, 1/2/3, TCP/IP, n/a, / and // and /etc",
-        "./relative/path and ../other/path and src/app/main.py",
-        "It costs $5 or US$100. Expected `$.messages[0].role`, see $schema and $ref.",
-        "<b>bold</b></div> a < b > c",
-        "Invalid value for 'temperature': expected a number from 0 to 2, got a string.",
-        "AKIA is short for a key id; AKIAISTOOSHORT; eyJ is how a token begins; ghp_short; AIzaShort.",
-        "meet me\n   at the corner\n   at 10:30:15 sharp",
-        "ein h\u00fcbscher Satz \U0001f600 \x00 \ud83d",
-        "",
-    ],
-)
+INNOCENT = [
+    "The task-force is risk-free; its disk-usage asks for sk-learn and sk-learn-compatible-estimators-1.4.",
+    "Use a key such as sk-... or sk-ant-...; see sk-admin-panel and desk-proj-plan.",
+    "Missing bearer authentication. A bearer token is required; Basic Authentication is not.",
+    'WWW-Authenticate: Bearer realm="claudeproxy"',
+    "Send it as 'Authorization: Bearer <key>'.",
+    "Set ANTHROPIC_API_KEY or API_KEYS. No API key was given.",
+    "max_tokens: 777, input_tokens=5, password rules, tokens: none",
+    "commit 3f786850e387550fdab836ed7e6dc881de23001b, sha256:" + "0f" * 32,
+    "session 550e8400-e29b-41d4-a716-446655440000, req_011CSHoEeqs5C35K2UUqR7Fy, msg_01XFDUDYJgAACzvnptvVoYEL",
+    "See https://example.com/docs/errors/codes?x=1#top, http://[::1]:8000/a/b and wss://example.com/a/b.",
+    "No route for POST /v1/chat/completions/x; try /v1/models/{id}, /health/live or /chat/completions.",
+    "text/event-stream, application/json, and/or, client/server, 1/2/3, TCP/IP, n/a, / and // and /etc",
+    "./relative/path and ../other/path and src/app/main.py",
+    "It costs $5 or US$100. Expected `$.messages[0].role`, see $schema and $ref.",
+    "<b>bold</b></div> a < b > c",
+    "Invalid value for 'temperature': expected a number from 0 to 2, got a string.",
+    "AKIA is short for a key id; AKIAISTOOSHORT; eyJ is how a token begins; ghp_short; AIzaShort.",
+    "meet me\n   at the corner\n   at 10:30:15 sharp",
+    "ein h\u00fcbscher Satz \U0001f600 \x00 \ud83d",
+    "",
+]
+
+
+@pytest.mark.parametrize("text", INNOCENT)
 def test_what_only_looks_alike_stays(text: str) -> None:
     """Prose, routes, URLs, hashes and identifiers are what makes an error message useful."""
     assert redact(text) == text
@@ -204,6 +205,92 @@ def test_redacting_twice_changes_nothing(text: str) -> None:
     once = redact(text)
 
     assert redact(once) == once
+
+
+def in_pieces(*pieces: str) -> str:
+    """
+    Redact a text that comes in pieces.
+    """
+    redactor = Redactor()
+    return "".join(map(redactor.feed, pieces)) + redactor.close()
+
+
+@pytest.mark.parametrize("around", AROUND)
+@pytest.mark.parametrize("secret", [*SECRETS, *INNOCENT, PYTHON_TRACE, SCRIPT_TRACE])
+def test_a_text_that_is_cut_anywhere_reads_the_same(secret: str, around: str) -> None:
+    """A secret that is split over two pieces is found all the same, and what only looks like one stays."""
+    text = around.format(secret)
+    expected = redact(text)
+
+    assert [expected] * len(text) == [in_pieces(text[:at], text[at:]) for at in range(len(text))]
+
+
+@given(st.lists(fragments, max_size=12).map("".join), st.lists(st.integers(0, 200)))
+def test_a_text_that_is_cut_in_many_places_reads_the_same(text: str, cuts: list[int]) -> None:
+    """It does not matter how a text came, byte by byte or all at once."""
+    places = [0, *sorted(cuts), len(text)]
+
+    assert redact(text) == in_pieces(*(text[a:b] for a, b in pairwise(places)))
+    assert redact(text) == in_pieces(*text)
+
+
+@given(st.lists(fragments, max_size=12).map("".join), st.integers(0, 200))
+def test_what_was_said_is_not_taken_back(text: str, at: int) -> None:
+    """Each piece of the result can be sent on at once."""
+    redactor = Redactor()
+
+    assert redact(text).startswith(redactor.feed(text[:at]))
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ("password:\n  hunter2 and more", "password:\n  [redacted] and more"),
+        ('{"api_key":\n\n "letmein"}', '{"api_key":\n\n "[redacted]"}'),
+        ("Authorization: Bearer\n  my-secret", "Authorization: [redacted]\n  [redacted]"),
+        ("send the bearer\nabc.def-123~x", "send the bearer\n[redacted]"),
+        ("send the bearer\ntoken with it", "send the bearer\ntoken with it"),
+        ("password:\n<your password>\nhunter2", "password:\n<your password>\nhunter2"),
+    ],
+)
+def test_a_value_below_its_name(text: str, redacted: str) -> None:
+    """A line break between a name and its value hides nothing."""
+    assert redact(text) == redacted
+
+
+def test_a_line_without_an_end_takes_no_memory() -> None:
+    """Of an endless line the beginning is read, up to a word's end, and the rest is not even kept."""
+    redactor = Redactor()
+    for _ in range(1000):
+        assert redactor.feed("key sk-proj-Ab1_c-D2efgh " * 100) == ""
+    said = redactor.feed("\nnext") + redactor.close()
+
+    assert said.endswith("key [redacted][cut]\nnext") or said.endswith("key[cut]\nnext")
+    assert len(said) < 300_000
+    assert "sk-proj" not in said
+
+
+def test_a_block_without_an_end_is_given_up() -> None:
+    """The mention of a block's begin does not silence a process for ever."""
+    redactor = Redactor()
+    said = redactor.feed("see -----BEGIN X-----\n" + "line\n" * 30_000 + "later\n") + redactor.close()
+
+    assert said.startswith("see [redacted]\nline\n")
+    assert said.endswith("line\nlater\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ("proj-Ab1_c-D2efgh is the rest of a key\nnext", "next"),
+        (f"x\n{PEM_BODY}-----END A-----\nnext", "\nnext"),
+        (f"x\nfirst\n-----BEGIN A-----\n{PEM_BODY}-----END A-----\nnext", "first\n[redacted]\nnext"),
+        ("only half a line", ""),
+    ],
+)
+def test_an_end_begins_with_a_whole_line(text: str, redacted: str) -> None:
+    """Where the beginning was cut off, half a secret is dropped, be it a line's or a block's."""
+    assert redact_end(text) == redacted
 
 
 def cpu_seconds(text: str) -> float:

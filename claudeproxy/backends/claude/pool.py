@@ -291,7 +291,7 @@ class Pool:
                 "{failure} (attempt {failures}). {stderr}",
                 failure=self.failure,
                 failures=self._failures,
-                stderr=process.stderr_tail(),
+                stderr=process.stderr_end(),
             )
         self._tell_empty()
         if not self._stopping:

@@ -25,6 +25,7 @@ from zope.interface import implementer
 from claudeproxy.backends.claude.environment import Launch
 from claudeproxy.backends.claude.reaper import Reaper
 from claudeproxy.backends.claude.settings import NEUTRAL
+from claudeproxy.backends.claude.stderr import Stderr
 from claudeproxy.backends.claude.stdin import StdinFeeder
 from claudeproxy.backends.claude.turn import Outcome, Turn
 from claudeproxy.backends.claude.usage_limits import UsageLimits
@@ -36,11 +37,6 @@ from claudeproxy.wire.claude_cli import ControlRequest, ControlResponse, Initial
 from claudeproxy.wire.framing import LineFramer, LineTooLong
 
 __all__ = ["Caps", "ClaudeProcess"]
-
-_STDERR_LOGGED = 2000
-"""Characters of stderr that the log shows."""
-_STDERR_READ = 16_000
-"""Bytes that are looked at for them."""
 
 
 class _Transport(Protocol):
@@ -107,7 +103,7 @@ class ClaudeProcess(ProcessProtocol):
     _turn: Turn | None = field(init=False, default=None)
     _requests: dict[str, Callable[[ControlResponse], None]] = field(init=False, factory=dict)
     _request_count: int = field(init=False, default=0)
-    _stderr: bytearray = field(init=False, factory=bytearray)
+    _stderr: Stderr = field(init=False)
     _transport: _Transport = field(init=False)
     _pid: int = field(init=False)
     _stdin: StdinFeeder = field(init=False)
@@ -117,6 +113,7 @@ class ClaudeProcess(ProcessProtocol):
     def __attrs_post_init__(self) -> None:
         self._model = self.launch.model
         self._framer = LineFramer(self._caps.line)
+        self._stderr = Stderr(self._caps.stderr)
         self._reaper = Reaper(self, self._clock)
 
     def __repr__(self) -> str:
@@ -140,13 +137,9 @@ class ClaudeProcess(ProcessProtocol):
         """A turn is under way."""
         return self._turn is not None
 
-    def stderr_tail(self) -> str:
+    def stderr_end(self) -> str:
         """The end of what it wrote to stderr, redacted."""
-        text = self._stderr[-_STDERR_READ:].decode(errors="replace")
-        if len(self._stderr) > _STDERR_READ:
-            # The first line is cut, and half a secret is not recognised as one.
-            text = text.partition("\n")[2]
-        return redact(text)[-_STDERR_LOGGED:].strip()
+        return self._stderr.end()
 
     # -- What the conversation asks for ---------------------------------------
 
@@ -272,10 +265,7 @@ class ClaudeProcess(ProcessProtocol):
 
     def errReceived(self, data: bytes) -> None:
         """See ``ProcessProtocol``. Always drained, so that the child never waits; the end of it is kept."""
-        self._stderr += data
-        surplus = len(self._stderr) - self._caps.stderr
-        if surplus > 0:
-            del self._stderr[:surplus]
+        self._stderr.received(data)
 
     def processExited(self, reason: Failure) -> None:
         """See ``ProcessProtocol``: the CLI is gone, its pipes may not be."""
@@ -291,6 +281,7 @@ class ClaudeProcess(ProcessProtocol):
         self._ended = self._exited = True
         self._reaper.finished()
         self._stdin.close()
+        self._stderr.closed()
         turn, self._turn = self._turn, None
         self.launch.clean_up()
         self.on_ended(self)
@@ -298,7 +289,7 @@ class ClaudeProcess(ProcessProtocol):
             self._log.warn(
                 "Claude Code ended within a turn ({status}). {stderr}",
                 status=self.exit_status,
-                stderr=self.stderr_tail(),
+                stderr=self.stderr_end(),
             )
             turn.fail(_ended_early(self.booted, self.exit_status))
 
