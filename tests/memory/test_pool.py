@@ -4,15 +4,12 @@ The pool's arithmetic, on processes that exist only in memory.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import define, evolve, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ProcessDone
-from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
@@ -23,71 +20,9 @@ from claudeproxy.backends.claude.process import ClaudeProcess
 from claudeproxy.backends.claude.usage_limits import UsageLimits
 from claudeproxy.config import load
 from claudeproxy.errors import CapacityExceeded, ServerShuttingDown
+from tests.memory.processes import Spawner
 
 KINDS = (FRESH, Kind("sonnet"), Kind("opus"))
-
-
-@define(eq=False)
-class Transport:
-    """
-    A process that ends a moment after its stdin is closed.
-    """
-
-    clock: Clock
-    protocol: ProcessProtocol
-    pid: int
-    gone: bool = False
-    exited: bool = False
-
-    def closeStdin(self) -> None:
-        if not self.exited:
-            self.clock.callLater(0.04, self.end)
-
-    def exit(self) -> None:
-        """Exit, while somebody holds its pipes open."""
-        if not (self.gone or self.exited):
-            self.exited = True
-            self.protocol.processExited(Failure(ProcessDone(None)))
-
-    def end(self) -> None:
-        if not self.gone:
-            self.gone = True
-            reason = Failure(ProcessDone(None))
-            if not self.exited:
-                self.protocol.processExited(reason)
-            self.protocol.processEnded(reason)
-
-    def loseConnection(self) -> None:
-        self.end()
-
-    def write(self, data: bytes) -> None: ...
-    def registerProducer(self, producer: object, streaming: bool) -> None: ...
-    def unregisterProducer(self) -> None: ...
-    def pauseProducing(self) -> None: ...
-    def resumeProducing(self) -> None: ...
-    def signalProcess(self, signalID: int) -> None: ...
-
-
-@define(eq=False)
-class Spawner:
-    """
-    Starts such processes; their ids are those of none that runs.
-    """
-
-    clock: Clock
-    transports: list[Transport] = field(factory=list)
-
-    def spawnProcess(
-        self, protocol: ProcessProtocol, executable: str, args: Sequence[str], env: Mapping[str, str], path: str
-    ) -> Any:
-        transport = Transport(self.clock, protocol, 2**30 + len(self.transports))
-        self.transports.append(transport)
-        protocol.makeConnection(transport)
-        return transport
-
-    @property
-    def alive(self) -> list[Transport]:
-        return [transport for transport in self.transports if not transport.gone]
 
 
 @define(eq=False)

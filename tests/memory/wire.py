@@ -219,7 +219,7 @@ class House:
     upstream: UpstreamConfig = field(factory=lambda: UpstreamConfig(api_key=Secret("sk-upstream")))
     limits: LimitsConfig = field(factory=LimitsConfig)
     log: LogConfig = field(factory=LogConfig)
-    backend: MemoryBackend = field(factory=MemoryBackend)
+    backend: Any = field(factory=MemoryBackend)
     relay: MemoryRelay = field(factory=MemoryRelay)
     events: list[dict[str, Any]] = field(factory=list)
     """The access log."""
