@@ -149,7 +149,7 @@ class ISessionStore(Interface):
         Store a new or changed session.
         """
 
-    def delete(session_id: str) -> None:
+    def delete(session_id: str, tenant: str) -> None:
         """
         Forget it. Harmless when it is not there.
         """

@@ -16,13 +16,35 @@ from claudeproxy.interfaces import ISessionStore
 __all__ = ["MemorySessionStore"]
 
 
+@define
+class _Shelf:
+    """
+    One tenant's sessions, those first that were used least recently.
+    """
+
+    sessions: OrderedDict[str, Session] = field(init=False, factory=OrderedDict)
+    bytes: int = field(init=False, default=0)
+
+    def add(self, session: Session) -> None:
+        self.remove(session.session_id)
+        self.sessions[session.session_id] = session
+        self.bytes += session.size
+
+    def remove(self, session_id: str) -> None:
+        session = self.sessions.pop(session_id, None)
+        if session is not None:
+            self.bytes -= session.size
+
+
 @implementer(ISessionStore)
 @define
 class MemorySessionStore:
     """
     An ``ISessionStore`` for as long as the daemon lives, bounded in time and in bytes.
 
-    When the histories outgrow ``max_bytes``, the sessions that were used least recently are forgotten first.
+    Each tenant's sessions stand apart: to ask for another's is in all, also in the time it takes, to ask for one that
+    does not exist. When the histories outgrow ``max_bytes``, whoever has the most of them loses the one that was used
+    least recently, so that nobody can push out the sessions of the others.
     """
 
     _clock: IReactorTime
@@ -31,18 +53,16 @@ class MemorySessionStore:
     _max_age: float
     """Seconds since the session began."""
     _max_bytes: int
-    _sessions: OrderedDict[str, Session] = field(init=False, factory=OrderedDict)
-    _bytes: int = field(init=False, default=0)
+    _shelves: dict[str, _Shelf] = field(init=False, factory=dict)
 
     def get(self, session_id: str, tenant: str) -> Session | None:
         """
         See ``ISessionStore``.
         """
-        session = self._sessions.get(session_id)
-        if session is None or session.tenant != tenant:
-            return None
-        if self._expired(session):
-            self.delete(session_id)
+        shelf = self._shelves.get(tenant)
+        session = None if shelf is None else shelf.sessions.get(session_id)
+        if session is not None and self._expired(session):
+            self.delete(session_id, tenant)
             return None
         return session
 
@@ -50,30 +70,34 @@ class MemorySessionStore:
         """
         See ``ISessionStore``.
         """
-        self.delete(session.session_id)
-        self._sessions[session.session_id] = session
-        self._bytes += session.size
-        self._trim()
+        self._shelves.setdefault(session.tenant, _Shelf()).add(session)
+        self._forget_expired()
+        while self._shelves and sum(shelf.bytes for shelf in self._shelves.values()) > self._max_bytes:
+            tenant, shelf = max(self._shelves.items(), key=lambda item: item[1].bytes)
+            self.delete(next(iter(shelf.sessions)), tenant)
 
-    def delete(self, session_id: str) -> None:
+    def delete(self, session_id: str, tenant: str) -> None:
         """
         See ``ISessionStore``.
         """
-        session = self._sessions.pop(session_id, None)
-        if session is not None:
-            self._bytes -= session.size
+        shelf = self._shelves.get(tenant)
+        if shelf is not None:
+            shelf.remove(session_id)
+            if not shelf.sessions:
+                del self._shelves[tenant]
 
     def __len__(self) -> int:
-        return len(self._sessions)
+        return sum(len(shelf.sessions) for shelf in self._shelves.values())
 
     def _expired(self, session: Session) -> bool:
         now = self._clock.seconds()
         return now - session.touched > self._ttl or now - session.created > self._max_age
 
-    def _trim(self) -> None:
+    def _forget_expired(self) -> None:
         # The order is the order of use, so whatever has expired by its idle time stands at the front.
-        while self._sessions:
-            oldest = next(iter(self._sessions.values()))
-            if self._bytes <= self._max_bytes and not self._expired(oldest):
-                return
-            self.delete(oldest.session_id)
+        for tenant, shelf in list(self._shelves.items()):
+            while shelf.sessions:
+                oldest = next(iter(shelf.sessions.values()))
+                if not self._expired(oldest):
+                    break
+                self.delete(oldest.session_id, tenant)

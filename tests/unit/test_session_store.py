@@ -87,6 +87,40 @@ def test_memory_is_bounded_by_forgetting_the_longest_unused() -> None:
 
     assert sessions.get("c", "t") is None
     assert sessions.get("b", "t") is not None
-    sessions.delete("b")
-    sessions.delete("b")
+    sessions.delete("b", "t")
+    sessions.delete("b", "t")
+    assert len(sessions) == 1
+
+
+def test_nobody_pushes_out_the_sessions_of_the_others() -> None:
+    """Whoever fills the memory loses sessions of their own; one who has little keeps it."""
+    clock = Clock()
+    sessions = store(clock, max_bytes=10_000)
+    sessions.put(session("mine", clock, tenant="quiet"))
+    for number in range(20):
+        sessions.put(session(f"theirs-{number}", clock, text="x" * 1_500, tenant="loud"))
+
+    assert sessions.get("mine", "quiet") is not None
+    assert sessions.get("theirs-0", "loud") is None
+    assert sessions.get("theirs-19", "loud") is not None
+
+
+def test_another_tenants_session_cannot_be_deleted() -> None:
+    """To delete what is not one's own does nothing."""
+    clock = Clock()
+    sessions = store(clock)
+    sessions.put(session("a", clock))
+    sessions.delete("a", "other")
+
+    assert sessions.get("a", "t") is not None
+
+
+def test_what_has_expired_is_forgotten_though_nobody_asks_for_it() -> None:
+    """A conversation does not stay in memory because its tenant never comes back."""
+    clock = Clock()
+    sessions = store(clock)
+    sessions.put(session("a", clock, tenant="gone"))
+    clock.advance(61)
+    sessions.put(session("b", clock))
+
     assert len(sessions) == 1

@@ -117,7 +117,7 @@ class ClaudeBackend:
         except BaseException:
             if turn.created:
                 # Without its first turn it would answer as if nothing had been said.
-                self._sessions.delete(turn.session.session_id)
+                self._sessions.delete(turn.session.session_id, turn.session.tenant)
             raise
         finally:
             self._locks.release(turn.session.session_id)
