@@ -10,7 +10,7 @@ RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
 PACKAGING := setup.py claudeproxy/_version.py
 
-.PHONY: help demo serve test fuzz lint format types bench reference clean
+.PHONY: help demo serve test fuzz lint format types bench soak reference clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -41,6 +41,9 @@ types: $(DEVELOPMENT) ## Check types
 
 bench: $(DEVELOPMENT) ## Measure speed and memory
 	$(BIN)/python -m benchmarks
+
+soak: $(DEVELOPMENT) ## Send mixed traffic for five minutes and see what stays
+	$(BIN)/python -m benchmarks.soak --seconds "$${SOAK_SECONDS:-300}"
 
 reference: $(DEVELOPMENT) ## Write the reference of the settings from their table
 	$(BIN)/python -m claudeproxy.config reference > docs/reference/configuration.md

@@ -13,7 +13,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["cpu_seconds", "free_port", "listens", "only_child", "resident_bytes", "running", "wait_until"]
+__all__ = [
+    "children",
+    "cpu_seconds",
+    "descriptors",
+    "free_port",
+    "listens",
+    "only_child",
+    "resident_bytes",
+    "running",
+    "wait_until",
+]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -94,5 +104,19 @@ def only_child(pid: int) -> int:
     """
     The one child of a process, for example nginx's worker.
     """
-    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return int(child)
+    (child,) = children(pid)
+    return child
+
+
+def children(pid: int) -> list[int]:
+    """
+    The processes that a process has started and that are not gone.
+    """
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def descriptors(pid: int) -> int:
+    """
+    How many files, sockets and pipes a process has open.
+    """
+    return len(os.listdir(f"/proc/{pid}/fd"))

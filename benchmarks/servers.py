@@ -145,6 +145,17 @@ class Servers:
             yield Server(port, process.pid)
 
     @contextmanager
+    def stubs(self) -> Iterator[tuple[Server, Server]]:
+        """
+        The stubs of both APIs, Anthropic's and OpenAI's, which do what a request asks them to.
+        """
+        ports, directory = (free_port(), free_port()), self._own("stubs")
+        command, log = [sys.executable, "-m", "benchmarks.soak_upstream", *map(str, ports)], directory / "log"
+        with running(command, core=None, log=log) as process:
+            wait_until(lambda: all(map(listens, ports)), process, log)
+            yield Server(ports[0], process.pid), Server(ports[1], process.pid)
+
+    @contextmanager
     def nginx_by_default(self, upstream: Server) -> Iterator[Server]:
         """
         nginx with nothing but ``proxy_pass``: a connection to the upstream for each request.
@@ -186,6 +197,12 @@ class Servers:
         with running(["nginx", "-c", str(config)], core=core, log=log, environment={"PATH": path}) as process:
             wait_until(lambda: listens(port), process, log)
             yield Server(port, only_child(process.pid))
+
+    def log(self, name: str) -> str:
+        """
+        What the servers of this name have written.
+        """
+        return "".join(path.read_text(errors="replace") for path in sorted(self.directory.glob(f"{name}-*/log")))
 
     def _own(self, name: str) -> Path:
         directory = self.directory / f"{name}-{len(list(self.directory.iterdir()))}"

@@ -225,7 +225,10 @@ class SessionsConfig:
         "SESSION_BUSY_TIMEOUT_MS", Milliseconds(0), 5.0, "How long a request waits for its session's running turn."
     )
     max_bytes: int = setting(
-        "MAX_SESSION_BYTES", Integer(1), 64 * 1024 * 1024, "Memory for all histories; the oldest of the key that has most make room."
+        "MAX_SESSION_BYTES",
+        Integer(1),
+        64 * 1024 * 1024,
+        "Memory for all histories; whoever has most makes room.",
     )
 
 
