@@ -39,7 +39,9 @@ from claudeproxy.core.catalog import Catalog
 from claudeproxy.interfaces import ISessionStore
 from claudeproxy.ops.admission import Admission
 from claudeproxy.ops.drain import Drain
-from claudeproxy.ops.signals import StopSignals
+from claudeproxy.ops.logs import Threshold
+from claudeproxy.ops.reload import Reload
+from claudeproxy.ops.signals import Signals
 from claudeproxy.store.keys import ConfiguredKeys
 from claudeproxy.store.sessions import MemorySessionStore
 from claudeproxy.web.access_log import AccessLog
@@ -82,6 +84,8 @@ class Daemon(Service):
     """What is printed once it listens, from its URL."""
     _afterwards: Callable[[], Deferred[Any]]
     """Called at the very end of a stop."""
+    _reload: Callable[[], None]
+    """Reads the configuration again."""
     _port: IListeningPort | None = field(init=False, default=None)
 
     def startService(self) -> None:
@@ -99,7 +103,8 @@ class Daemon(Service):
         gc.collect()
         gc.freeze()
         self._claude.start()
-        signals = StopSignals(lambda: self._reactor.callFromThread(self._reactor.stop), self._claude.kill)
+        in_reactor = self._reactor.callFromThread
+        signals = Signals(lambda: in_reactor(self._reactor.stop), self._claude.kill, lambda: in_reactor(self._reload))
         self._reactor.callWhenRunning(signals.install)
         url = _url(host, self._port)
         self._log.info("claudeproxy is listening at {url}", url=url)
@@ -134,10 +139,14 @@ class Daemon(Service):
         self._claude.kill()
 
 
-def build(reactor: IDaemonReactor, config: Config, *, demo: bool = False) -> IService:
+def build(
+    reactor: IDaemonReactor, config: Config, read: Callable[[], Config], threshold: Threshold, *, demo: bool = False
+) -> IService:
     """
     Build the daemon.
 
+    :param read: reads the configuration again, from where ``config`` came from.
+    :param threshold: what the log goes by.
     :param demo: put stubs with canned answers behind both backends.
     """
     greet: Callable[[str], str] = _no_greeting
@@ -158,12 +167,14 @@ def build(reactor: IDaemonReactor, config: Config, *, demo: bool = False) -> ISe
     )
     relay = OpenAIRelay(reactor, upstream_client, config.upstream)
     drain = Drain(reactor)
+    keys, admission = ConfiguredKeys(config.auth), Admission(reactor, config.limits)
+    catalog = Catalog(config.routing.model_map, config.routing.default_model)
     app = ProxyApp(
-        keys=ConfiguredKeys(config.auth),
-        admission=Admission(reactor, config.limits),
+        keys=keys,
+        admission=admission,
         chat_backend=claude,
         relay=relay,
-        catalog=Catalog(config.routing.model_map, config.routing.default_model),
+        catalog=catalog,
         server=config.server,
         claude=config.claude,
         routing=config.routing,
@@ -171,16 +182,25 @@ def build(reactor: IDaemonReactor, config: Config, *, demo: bool = False) -> ISe
         drain=drain,
         clock=reactor,
     )
+
+    def use(config: Config) -> None:
+        keys.use(config.auth)
+        admission.use(config.limits)
+        catalog.use(config.routing.model_map)
+        app.cross_origin.use(config.server.cors_allowed_origins)
+        threshold.use(config.log.level)
+
     return Daemon(
         reactor,
         config.server,
-        make_site(app, AccessLog(config.log)),
+        make_site(app, AccessLog(threshold)),
         drain,
         claude,
         upstream_client,
         partial(_concerns, config, claude, relay),
         greet,
         afterwards,
+        Reload(read, config, use),
     )
 
 

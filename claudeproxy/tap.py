@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from getopt import GetoptError, getopt
 from typing import Any, ClassVar, NoReturn, cast
 
@@ -21,7 +22,7 @@ from twisted.python.usage import UsageError
 from claudeproxy import __version__
 from claudeproxy.config import SETTINGS, Config, ConfigError, LogConfig, Setting, load
 from claudeproxy.config.document import report
-from claudeproxy.ops.logs import make_observer_factory
+from claudeproxy.ops.logs import Threshold, make_observer_factory
 
 __all__ = ["Options", "makeService"]
 
@@ -56,6 +57,10 @@ class Options(UsageOptions):
     ]
 
     config: Config
+    read: Callable[[], Config]
+    """Reads the configuration again."""
+    threshold: Threshold
+    """What the log goes by."""
 
     def opt_version(self) -> NoReturn:
         """Show the version and exit."""
@@ -77,8 +82,9 @@ class Options(UsageOptions):
         Merge the options with the other sources; a mistake ends the program.
         """
         given = {row: value for row, value in self.items() if isinstance(value, str)}
+        self.read = partial(load, given, os.environ)
         try:
-            self.config = load(given, os.environ)
+            self.config = self.read()
         except ConfigError as error:
             sys.exit(f"claudeproxy: {error}")
         if self["check-config"]:
@@ -93,12 +99,13 @@ class Options(UsageOptions):
         """
         Have ``twist`` log as ``LOG_LEVEL`` and ``LOG_FORMAT`` say, unless its own options say how.
         """
+        self.threshold = Threshold(log.level)
         parent = self.parent
         if parent is None:
             return
         chosen = _chosen_options(parent)
         if "--log-format" not in chosen:
-            parent["fileLogObserverFactory"] = make_observer_factory(log.level, log.format)
+            parent["fileLogObserverFactory"] = make_observer_factory(self.threshold, log.format)
             if "--log-level" not in chosen:
                 # The observer filters by itself: our levels are finer than Twisted's.
                 parent["logLevel"] = LogLevel.debug
@@ -123,4 +130,4 @@ def makeService(options: Options) -> IService:
 
     from claudeproxy.service import build
 
-    return build(cast(Any, reactor), options.config, demo=bool(options["demo"]))
+    return build(cast(Any, reactor), options.config, options.read, options.threshold, demo=bool(options["demo"]))

@@ -31,7 +31,7 @@ from claudeproxy.config.settings import (
     section_settings,
 )
 
-__all__ = ["Config", "ConfigError", "Reading", "load"]
+__all__ = ["Config", "ConfigError", "Reading", "check_reach", "load"]
 
 DEFAULT = "default"
 """The origin of a value that nobody set."""
@@ -110,7 +110,7 @@ def load(options: Mapping[str, str], environ: Mapping[str, str]) -> Config:
         for name, section in SECTIONS.items()
     }
     config = _joined(Config(**sections, readings=MappingProxyType(readings)))
-    _check_reach(config)
+    check_reach(config)
     return config
 
 
@@ -235,9 +235,11 @@ def _joined(config: Config) -> Config:
     )
 
 
-def _check_reach(config: Config) -> None:
+def check_reach(config: Config) -> None:
     """
     Refuse to be an open door to the network.
+
+    :raises ConfigError: other machines can reach the daemon, and there is no key.
     """
     host = config.server.host
     if config.auth.api_keys or _is_loopback(host):

@@ -60,7 +60,6 @@ class ProxySite(Site):
         """The open connections."""
         self.seconds = clock.seconds
         self._cross_origin = cross_origin
-        self._head_lines = SECURITY_LINES + cross_origin.default_lines
         self._proxies = proxies
         self._access_log = access_log
         self._date = b""
@@ -75,8 +74,7 @@ class ProxySite(Site):
         request.address = self._proxies.client(peer, request.headers(b"X-Forwarded-For"))
         given = request.header(b"X-Request-Id")
         request.request_id = given if given is not None and _is_fit(given) else new_request_id()
-        origin = request.header(b"Origin")
-        request.head_lines = self._head_lines if origin is None else SECURITY_LINES + self._cross_origin.lines(origin)
+        request.head_lines = SECURITY_LINES + self._cross_origin.lines(request.header(b"Origin"))
 
     def over(self, request: ProxyRequest) -> None:
         """

@@ -57,8 +57,12 @@ class Daemon(ProcessProtocol):
     _waiting: list[Deferred[Exit]] = field(factory=list)
 
     @classmethod
-    def start(cls, reactor: Any, environ: Mapping[str, str], *arguments: str) -> Daemon:
-        """Start it with these settings and nothing else of this process's environment but its PATH."""
+    def start(cls, reactor: Any, environ: Mapping[str, str], *arguments: str, terminal: bool = False) -> Daemon:
+        """
+        Start it with these settings and nothing else of this process's environment but its PATH.
+
+        :param terminal: in a terminal of its own.
+        """
         daemon = cls(reactor)
         transport = reactor.spawnProcess(
             daemon,
@@ -71,6 +75,7 @@ class Daemon(ProcessProtocol):
                 "PORT": "0",
                 **environ,
             },
+            usePTY=terminal,
         )
         daemon.pid = transport.pid
         return daemon
@@ -93,6 +98,10 @@ class Daemon(ProcessProtocol):
         self.look()
         self.transport.signalProcess(number)  # type: ignore[union-attr,arg-type]
         return self.ended()
+
+    def hang_up(self) -> None:
+        """Close its terminal."""
+        self.transport.loseConnection()  # type: ignore[union-attr]
 
     def ended(self) -> Deferred[Exit]:
         """Fire when it has ended."""
