@@ -103,6 +103,11 @@ class Daemon(ProcessProtocol):
         """Close its terminal."""
         self.transport.loseConnection()  # type: ignore[union-attr]
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has."""
+        return self._ended is not None
+
     def ended(self) -> Deferred[Exit]:
         """Fire when it has ended."""
         waiting: Deferred[Exit] = Deferred()

@@ -152,12 +152,15 @@ async def test_the_demo_reloads_too(start: Callable[..., Daemon], toml: Path) ->
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_terminal(tmp_path: Path) -> None:
+async def test_a_terminal() -> None:
     """In a terminal SIGHUP reloads as well; when the terminal is closed, which sends it too, the daemon stops."""
     daemon = Daemon.start(reactor, {"WARM_PROCESSES": "0"}, terminal=True)
     await daemon.url()
     os.kill(daemon.pid, signal.SIGHUP)
     await until(reactor, lambda: "nothing has changed" in daemon.out)
     daemon.hang_up()
-
-    await daemon.ended()
+    try:
+        await until(reactor, lambda: daemon.has_ended)
+    finally:
+        if not daemon.has_ended:
+            await daemon.kill(signal.SIGKILL)
