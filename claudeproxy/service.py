@@ -11,19 +11,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, cast
 
-from attrs import define, field
+from attrs import define
 from twisted.application.service import IService, Service
-from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
-from twisted.internet.error import CannotListenError
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import (
-    IListeningPort,
     IReactorCore,
     IReactorFromThreads,
     IReactorProcess,
+    IReactorSSL,
     IReactorTCP,
     IReactorTime,
 )
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from claudeproxy.backends.claude.backend import ClaudeBackend
@@ -34,11 +34,12 @@ from claudeproxy.backends.claude.pool import Pool
 from claudeproxy.backends.claude.usage_limits import UsageLimits
 from claudeproxy.backends.openai.client import UpstreamClient, hostname_endpoints
 from claudeproxy.backends.openai.relay import OpenAIRelay
-from claudeproxy.config import Config, ServerConfig
+from claudeproxy.config import Config, ConfigError
 from claudeproxy.core.catalog import Catalog
 from claudeproxy.interfaces import ISessionStore
 from claudeproxy.ops.admission import Admission
 from claudeproxy.ops.drain import Drain
+from claudeproxy.ops.listen import Listeners
 from claudeproxy.ops.logs import Threshold
 from claudeproxy.ops.reload import Reload
 from claudeproxy.ops.signals import Signals
@@ -54,7 +55,7 @@ _LAST_PROCESS = 6.0
 """Seconds that the processes have to end; the ladder of each takes four."""
 
 
-class IDaemonReactor(IReactorCore, IReactorFromThreads, IReactorProcess, IReactorTCP, IReactorTime):
+class IDaemonReactor(IReactorCore, IReactorFromThreads, IReactorProcess, IReactorSSL, IReactorTCP, IReactorTime):
     """
     What the daemon needs of the reactor.
     """
@@ -73,7 +74,9 @@ class Daemon(Service):
     _log = Logger()
 
     _reactor: IDaemonReactor
-    _server: ServerConfig
+    _shutdown_timeout: float
+    """Seconds that the requests in flight have at a stop."""
+    _listeners: Listeners
     _site: ProxySite
     _drain: Drain
     _claude: ClaudeBackend
@@ -81,24 +84,21 @@ class Daemon(Service):
     _concerns: Callable[[], Iterable[str]]
     """What an operator may have forgotten; the daemon starts all the same."""
     _greet: Callable[[str], str]
-    """What is printed once it listens, from its URL."""
+    """What is printed once it listens, from its first URL."""
     _afterwards: Callable[[], Deferred[Any]]
     """Called at the very end of a stop."""
     _reload: Callable[[], None]
     """Reads the configuration again."""
-    _port: IListeningPort | None = field(init=False, default=None)
 
     def startService(self) -> None:
         """
-        Listen, and begin to keep processes waiting; a port that cannot be had ends the program.
+        Listen, and begin to keep processes waiting; an address that cannot be had ends the program.
         """
-        host, port = self._server.host, self._server.port
-        try:
-            self._port = self._reactor.listenTCP(port, cast(Any, self._site), interface=host)
-        except CannotListenError as error:
-            reason = getattr(error.socketError, "strerror", None) or error.socketError
-            sys.exit(f"claudeproxy: cannot listen on {host}:{port} (HOST, PORT): {reason}")
         super().startService()  # type: ignore[no-untyped-call]
+        ensureDeferred(self._start()).addErrback(self._give_up)
+
+    async def _start(self) -> None:
+        urls = await self._listeners.listen(cast(Any, self._site))
         # All that the imports made stays for ever; the collector need not look at it again with every request's refuse.
         gc.collect()
         gc.freeze()
@@ -106,13 +106,24 @@ class Daemon(Service):
         in_reactor = self._reactor.callFromThread
         signals = Signals(lambda: in_reactor(self._reactor.stop), self._claude.kill, lambda: in_reactor(self._reload))
         self._reactor.callWhenRunning(signals.install)
-        url = _url(host, self._port)
-        self._log.info("claudeproxy is listening at {url}", url=url)
+        for url in urls:
+            self._log.info("claudeproxy is listening at {url}", url=url)
         for concern in self._concerns():
             self._log.warn("{concern}", concern=concern)
-        greeting = self._greet(url)
+        greeting = self._greet(urls[0])
         if greeting:
             print(greeting, flush=True)
+
+    def _give_up(self, failure: Failure) -> None:
+        """
+        End the program, in which nothing runs yet. Twisted has no way to say with which status it shall.
+        """
+        # Not sys.stderr, which is the log once the reactor runs.
+        if failure.check(ConfigError):
+            print(f"claudeproxy: {failure.value}", file=sys.__stderr__, flush=True)
+        else:
+            failure.printTraceback(sys.__stderr__)
+        os._exit(1)
 
     def stopService(self) -> Deferred[None]:
         """
@@ -123,11 +134,10 @@ class Daemon(Service):
 
     async def _stop(self) -> None:
         self._drain.begin()
-        if self._port is not None:
-            await maybeDeferred(self._port.stopListening)
+        await self._listeners.stop()
         self._site.close_idle()
         try:
-            await self._drain.stop(self._server.shutdown_timeout)
+            await self._drain.stop(self._shutdown_timeout)
         finally:
             # Whatever went wrong, no process is left.
             await self._claude.stop().addTimeout(_LAST_PROCESS, self._reactor, self._kill)
@@ -190,9 +200,11 @@ def build(
         app.cross_origin.use(config.server.cors_allowed_origins)
         threshold.use(config.log.level)
 
+    listeners = Listeners(reactor, config)
     return Daemon(
         reactor,
-        config.server,
+        config.server.shutdown_timeout,
+        listeners,
         make_site(app, AccessLog(threshold)),
         drain,
         claude,
@@ -200,7 +212,7 @@ def build(
         partial(_concerns, config, claude, relay),
         greet,
         afterwards,
-        Reload(read, config, use),
+        Reload(read, config, use, listeners.renewal),
     )
 
 
@@ -240,12 +252,6 @@ def claude_backend(
         config.claude.max_processes,
         TurnLocks(clock, config.sessions.busy_timeout),
     )
-
-
-def _url(host: str, port: IListeningPort) -> str:
-    address = cast(Any, port.getHost())
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{shown}:{address.port}"
 
 
 def _no_greeting(url: str) -> str:

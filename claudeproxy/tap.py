@@ -22,6 +22,7 @@ from twisted.python.usage import UsageError
 from claudeproxy import __version__
 from claudeproxy.config import SETTINGS, Config, ConfigError, LogConfig, Setting, load
 from claudeproxy.config.document import report
+from claudeproxy.ops.listen import check_endpoints
 from claudeproxy.ops.logs import Threshold, make_observer_factory
 
 __all__ = ["Options", "makeService"]
@@ -85,6 +86,7 @@ class Options(UsageOptions):
         self.read = partial(load, given, os.environ)
         try:
             self.config = self.read()
+            check_endpoints(self.config)
         except ConfigError as error:
             sys.exit(f"claudeproxy: {error}")
         if self["check-config"]:

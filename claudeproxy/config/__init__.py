@@ -9,6 +9,7 @@ The configuration: one table of settings, four sources, one frozen result.
 """
 
 from claudeproxy.config.changes import Change, changes, renewed
+from claudeproxy.config.endpoints import Endpoint
 from claudeproxy.config.kinds import Secret
 from claudeproxy.config.settings import (
     SETTINGS,
@@ -31,6 +32,7 @@ __all__ = [
     "ClaudeConfig",
     "Config",
     "ConfigError",
+    "Endpoint",
     "LimitsConfig",
     "LogConfig",
     "Reading",

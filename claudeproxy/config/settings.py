@@ -15,10 +15,11 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 from attrs import AttrsInstance, field, fields, frozen
 
+from claudeproxy.config.endpoints import Endpoint, Endpoints
 from claudeproxy.config.kinds import MODEL_NAME, Boolean, Choice, Integer, Key, Kind, Milliseconds, Pattern, Secret
-from claudeproxy.config.lists import Keys, ModelMap, Names, Networks, Origins
+from claudeproxy.config.lists import Keys, ModelMap, Names, Origins, Proxies
 from claudeproxy.config.places import BaseURL, Host, Path
-from claudeproxy.core.proxies import Network
+from claudeproxy.core.proxies import Proxy
 
 __all__ = [
     "SECTIONS",
@@ -115,6 +116,9 @@ class ServerConfig:
 
     host: str = setting("HOST", Host(), "127.0.0.1", "Address to listen on; beyond loopback only with a key.")
     port: int = setting("PORT", Integer(0, 65535), 3456, "Port to listen on; 0 takes any free one.")
+    listen: tuple[Endpoint, ...] = setting(
+        "LISTEN", Endpoints(), (), "Endpoints to listen at, in the place of HOST and PORT; for TLS and unix sockets."
+    )
     max_body_bytes: int = setting(
         "MAX_BODY_BYTES", Integer(1), 32 * 1024 * 1024, "Largest request body; a larger one is answered with 413."
     )
@@ -127,8 +131,8 @@ class ServerConfig:
     cors_allowed_origins: tuple[str, ...] = setting(
         "CORS_ALLOWED_ORIGINS", Origins(), (), "Web origins whose scripts may read the answers.", live=True
     )
-    trusted_proxies: tuple[Network, ...] = setting(
-        "TRUSTED_PROXIES", Networks(), (), "Reverse proxies whose `X-Forwarded-For` is believed."
+    trusted_proxies: tuple[Proxy, ...] = setting(
+        "TRUSTED_PROXIES", Proxies(), (), "Reverse proxies whose `X-Forwarded-For` is believed."
     )
     state_dir: str = setting(
         "STATE_DIR",
@@ -140,6 +144,13 @@ class ServerConfig:
     config_file: str | None = setting(
         "CONFIG", Path(), None, "Configuration file (TOML); this one setting cannot stand in the file itself."
     )
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """
+        Everything to listen at.
+        """
+        return self.listen or (Endpoint.at(self.host, self.port),)
 
 
 @frozen

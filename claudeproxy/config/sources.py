@@ -9,7 +9,6 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from ipaddress import ip_address
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -214,6 +213,14 @@ def _settle(readings: dict[str, Reading], environ: Mapping[str, str]) -> None:
         if not base.startswith("/"):
             base = os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".local", "state")
         readings["STATE_DIR"] = evolve(readings["STATE_DIR"], value=os.path.join(base, "claudeproxy"))
+    listen = readings["LISTEN"]
+    if listen.value:
+        for other in (readings["HOST"], readings["PORT"]):
+            if other.given:
+                raise ConfigError(
+                    f"LISTEN ({listen.origin}): takes the place of HOST and PORT, so {other.setting.name} "
+                    f"({other.origin}) must not be set"
+                )
     warm, most = readings["WARM_PROCESSES"], readings["MAX_CONCURRENT_PROCESSES"]
     if warm.value > most.value:
         if warm.given:
@@ -241,17 +248,14 @@ def check_reach(config: Config) -> None:
 
     :raises ConfigError: other machines can reach the daemon, and there is no key.
     """
-    host = config.server.host
-    if config.auth.api_keys or _is_loopback(host):
+    if config.auth.api_keys:
         return
-    raise ConfigError(
-        f"HOST ({config.origin('HOST')}): {host} can be reached from other machines and no key is set, so anyone there "
-        "could use this daemon; set API_KEY or API_KEYS, or listen on 127.0.0.1"
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
+    server = config.server
+    for endpoint in server.endpoints:
+        if endpoint.is_local:
+            continue
+        name, shown = ("LISTEN", f"{endpoint} may") if server.listen else ("HOST", f"{server.host} can")
+        raise ConfigError(
+            f"{name} ({config.origin(name)}): {shown} be reached from other machines and no key is set, so anyone "
+            "there could use this daemon; set API_KEY or API_KEYS, or listen on 127.0.0.1"
+        )

@@ -30,17 +30,21 @@ class Reload:
     _running: Config
     _use: Callable[[Config], None]
     """Hands the sections to whoever lives by them."""
+    _renewal: Callable[[], Callable[[], None]]
+    """Reads again what the configuration only names, and returns what puts it to use; raises ``ConfigError``."""
 
     def __call__(self) -> None:
         try:
             fresh = self._read()
             config = renewed(self._running, fresh)
+            renew = self._renewal()
         except ConfigError as error:
             self._log.error("The configuration was not reloaded, and nothing has changed: {reason}", reason=str(error))
             return
         taken = [str(change) for change in changes(self._running, config)]
         left = [str(change) for change in changes(config, fresh)]
         self._use(config)
+        renew()
         self._running = config
         self._log.info("The configuration was reloaded: {changes}.", changes="; ".join(taken) or "nothing has changed")
         if left:

@@ -24,7 +24,7 @@ class Reloading:
     bad: str = ""
 
     def start(self) -> Reload:
-        return Reload(self.read, self.read(), self.used.append)
+        return Reload(self.read, self.read(), self.used.append, self.renewal)
 
     def read(self) -> Config:
         if self.bad:
