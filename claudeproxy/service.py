@@ -217,6 +217,7 @@ def build(
 
 
 def _concerns(config: Config, claude: ClaudeBackend, relay: OpenAIRelay) -> Iterator[str]:
+    yield from config.concerns
     if not config.claude.has_credentials:
         yield (
             "Claude Code has no credentials: set ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN, CLAUDE_CODE_OAUTH_TOKEN "

@@ -2,6 +2,7 @@
 The configuration: one table of settings, four sources, one frozen result.
 
 - :mod:`claudeproxy.config.settings` is the table; to add a setting, add a field there.
+- :mod:`claudeproxy.config.aliases` are the names that other gateways have for settings.
 - :mod:`claudeproxy.config.kinds` has the types of values and how they are written.
 - :mod:`claudeproxy.config.sources` reads options, environment and file.
 - :mod:`claudeproxy.config.changes` compares a running configuration with one that was read later.

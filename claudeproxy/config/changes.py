@@ -68,6 +68,6 @@ def renewed(running: Config, fresh: Config) -> Config:
         live = {field: getattr(source, field) for field, row in section_settings(section) if row.live}
         sections[name] = evolve(getattr(running, name), **live)
     readings = {name: fresh.readings[name] if row.live else running.readings[name] for name, row in SETTINGS.items()}
-    config = evolve(running, **sections, readings=MappingProxyType(readings))
+    config = evolve(running, **sections, readings=MappingProxyType(readings), concerns=fresh.concerns)
     check_reach(config)
     return config

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from claudeproxy.config.aliases import ALIASES
 from claudeproxy.config.settings import SECTIONS, Setting, section_settings
 from claudeproxy.config.sources import Config
 
@@ -44,6 +45,14 @@ and the files of secrets again. [Run it as a daemon](../howto/run-as-a-daemon.md
 details.
 """
 
+_ALIASES_HEAD = """\
+## Names of other gateways
+
+Environment variables that other gateways use are understood, in their spelling alone: no prefix, no option, no key of
+the file. They count only where the setting has no value by its own name, wherever that stands; one that is set to
+something else is named in the log. Variables of other gateways that are not listed here have no effect.
+"""
+
 _SAMPLE_HEAD = """\
 # Sample configuration of claudeproxy: every setting with its default, or with nothing where there is none.
 # Use it with CONFIG=claudeproxy.toml or --config=claudeproxy.toml. docs/reference/configuration.md has the details.
@@ -76,7 +85,9 @@ def reference() -> str:
                 f"| `{row.name}` | `--{row.option}` | {_reference_default(row)} | {allowed} | {row.help}{marked} |"
             )
         lines.append("")
-    return "\n".join(lines)
+    lines += [_ALIASES_HEAD, "| Variable | Stands for | Difference |", "|---|---|---|"]
+    lines += [f"| `{alias.name}` | `{alias.setting.name}` | {alias.difference or '—'} |" for alias in ALIASES]
+    return "\n".join([*lines, ""])
 
 
 def _reference_default(row: Setting[Any]) -> str:

@@ -165,6 +165,13 @@ class AuthConfig:
     api_keys: tuple[Secret, ...] = setting(
         "API_KEYS", Keys(), (), "More keys; API_KEY, if set, is one of them.", live=True
     )
+    required: bool = setting(
+        "REQUIRE_AUTH",
+        Boolean(),
+        False,
+        "Do not start without a key; where there is one, it is always asked for.",
+        live=True,
+    )
 
 
 @frozen

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +15,8 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
+from claudeproxy.config.aliases import ALIASES
+from claudeproxy.config.kinds import Kind
 from claudeproxy.config.settings import (
     SECTIONS,
     SETTINGS,
@@ -77,6 +79,8 @@ class Config:
     log: LogConfig = field(factory=LogConfig)
     readings: Mapping[str, Reading] = field(factory=dict, repr=False)
     """Every setting as it was read, by name."""
+    concerns: tuple[str, ...] = field(default=(), repr=False)
+    """What an operator may have meant otherwise."""
 
     def origin(self, name: str) -> str:
         """
@@ -90,7 +94,8 @@ def load(options: Mapping[str, str], environ: Mapping[str, str]) -> Config:
     Merge all sources. An option wins over the environment, that over the file, and that over the default.
 
     :param options: the given command line options by name, without dashes in front.
-    :param environ: the environment. ``CLAUDEPROXY_X`` wins over ``X``; an empty value counts as not set.
+    :param environ: the environment. ``CLAUDEPROXY_X`` wins over ``X``; an empty value counts as not set. Names of other
+        gateways count where a setting has no value by its own.
     :raises ConfigError: when a value is not allowed or does not fit the others.
     """
     given = {name: value for name, value in environ.items() if value}
@@ -103,12 +108,14 @@ def load(options: Mapping[str, str], environ: Mapping[str, str]) -> Config:
     if config_file.value is not None:
         sources.append(_file_source(config_file))
     readings = {row.name: _read(row, sources) for row in SETTINGS.values()}
+    concerns = (*_read_aliases(readings, given), *_concerns(readings))
     _settle(readings, environ)
     sections: dict[str, Any] = {
         name: section(**{field_name: readings[row.name].value for field_name, row in section_settings(section)})
         for name, section in SECTIONS.items()
     }
-    config = _joined(Config(**sections, readings=MappingProxyType(readings)))
+    config = _joined(Config(**sections, readings=MappingProxyType(readings), concerns=concerns))
+    _check_required(config)
     check_reach(config)
     return config
 
@@ -178,11 +185,11 @@ def _read_text(row: Setting[Any], path: Path, origin: str) -> str:
         raise ConfigError(f"{row.name} ({origin}): cannot read {str(path)!r}: {reason}") from None
 
 
-def _not_allowed(row: Setting[Any], origin: str, value: object) -> ConfigError:
+def _not_allowed(row: Setting[Any], origin: str, value: object, kind: Kind[Any] | None = None) -> ConfigError:
     # Where a secret is wrong it may still be one; a URL may carry a password.
     hidden = row.kind.secret or "@" in str(value)
     shown = "" if hidden else f", not {str(value)[:100]!r}"
-    return ConfigError(f"{row.name} ({origin}): must be {row.kind.allowed}{shown}")
+    return ConfigError(f"{row.name} ({origin}): must be {(kind or row.kind).allowed}{shown}")
 
 
 def _file_source(config_file: Reading) -> _Source:
@@ -201,6 +208,39 @@ def _file_source(config_file: Reading) -> _Source:
             hint = f"did you mean {nearest[0]!r}?" if nearest else "keys are the settings' names in lower case"
             raise ConfigError(f"CONFIG ({path}: {key[:100]!r}): no such setting; {hint}")
     return _Source(table, str.lower, f"{path}: ", typed=True)
+
+
+def _read_aliases(readings: dict[str, Reading], environ: Mapping[str, str]) -> Iterator[str]:
+    """
+    Read the names of other gateways, and return what an operator should know about them.
+    """
+    for alias in ALIASES:
+        if alias.name not in environ:
+            continue
+        text, row, origin = environ[alias.name], alias.setting, f"environment {alias.name}"
+        reading = readings[row.name]
+        try:
+            value = alias.kind.parse(text)
+        except ValueError:
+            if not reading.given:
+                raise _not_allowed(row, origin, text, alias.kind) from None
+            value = None
+        if not reading.given:
+            readings[row.name] = Reading(row, value, origin)
+        elif value != reading.value:
+            yield f"{alias.name} has no effect: {row.name} is set by {reading.origin}."
+
+
+def _concerns(readings: Mapping[str, Reading]) -> Iterator[str]:
+    """
+    Return what is allowed and may be meant otherwise.
+    """
+    required, keys = readings["REQUIRE_AUTH"], (readings["API_KEY"], readings["API_KEYS"])
+    if required.given and not required.value and any(key.given for key in keys):
+        yield "REQUIRE_AUTH is false, but there are keys, so clients are asked for one."
+    rate, window = readings["RATE_LIMIT_PER_IP"].origin, readings["RATE_LIMIT_WINDOW_MS"]
+    if rate == "environment RATE_LIMIT_REQUESTS_PER_MINUTE" and window.value != 60:
+        yield f"{rate.partition(' ')[2]} counts in a window that is no minute: {window.value:g} s ({window.origin})."
 
 
 def _settle(readings: dict[str, Reading], environ: Mapping[str, str]) -> None:
@@ -240,6 +280,12 @@ def _joined(config: Config) -> Config:
         auth=evolve(auth, api_keys=tuple(dict.fromkeys(single + auth.api_keys))),
         upstream=evolve(upstream, base_url_given=config.readings["OPENAI_BASE_URL"].given),
     )
+
+
+def _check_required(config: Config) -> None:
+    if config.auth.required and not config.auth.api_keys:
+        origin = config.origin("REQUIRE_AUTH")
+        raise ConfigError(f"REQUIRE_AUTH ({origin}): there is no key to be asked for; set API_KEY or API_KEYS")
 
 
 def check_reach(config: Config) -> None:

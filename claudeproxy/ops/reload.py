@@ -43,9 +43,12 @@ class Reload:
             return
         taken = [str(change) for change in changes(self._running, config)]
         left = [str(change) for change in changes(config, fresh)]
+        concerns = [concern for concern in config.concerns if concern not in self._running.concerns]
         self._use(config)
         renew()
         self._running = config
         self._log.info("The configuration was reloaded: {changes}.", changes="; ".join(taken) or "nothing has changed")
         if left:
             self._log.warn("Only a restart brings what else has changed: {changes}.", changes="; ".join(left))
+        for concern in concerns:
+            self._log.warn("{concern}", concern=concern)

@@ -52,6 +52,7 @@ def test_what_is_live() -> None:
         "RATE_LIMIT_PER_IP",
         "RATE_LIMIT_PER_SESSION",
         "RATE_LIMIT_WINDOW_MS",
+        "REQUIRE_AUTH",
     } == {name for name, row in SETTINGS.items() if row.live}
 
 

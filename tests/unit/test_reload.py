@@ -4,6 +4,7 @@ Reading the configuration again: as a whole or not at all, and what the log says
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
@@ -22,9 +23,19 @@ class Reloading:
     environ: dict[str, str]
     used: list[Config] = field(factory=list)
     bad: str = ""
+    unreadable: str = ""
+    renewed: int = 0
 
     def start(self) -> Reload:
         return Reload(self.read, self.read(), self.used.append, self.renewal)
+
+    def renewal(self) -> Callable[[], None]:
+        if self.unreadable:
+            raise ConfigError(self.unreadable)
+        return self.renew
+
+    def renew(self) -> None:
+        self.renewed += 1
 
     def read(self) -> Config:
         if self.bad:
@@ -83,3 +94,28 @@ def test_a_bad_configuration() -> None:
 
     daemon.bad, daemon.environ = "", {"LOG_LEVEL": "warn"}
     assert "The configuration was reloaded: LOG_LEVEL info -> warn." == logged(reload)[0][1]
+
+
+def test_concerns() -> None:
+    """What may be meant otherwise in the new configuration is told, once."""
+    daemon = Reloading({})
+    reload = daemon.start()
+    daemon.environ = {"PORT": "3456", "API_PORT": "1"}
+    concern = (LogLevel.warn, "API_PORT has no effect: PORT is set by environment PORT.")
+
+    assert concern == logged(reload)[1]
+    assert 1 == len(logged(reload))
+
+
+def test_what_cannot_be_renewed() -> None:
+    """A certificate that cannot be used refuses the whole; otherwise it is put to use with the rest."""
+    daemon = Reloading({})
+    reload = daemon.start()
+    daemon.environ, daemon.unreadable = {"LOG_LEVEL": "warn"}, "LISTEN: no certificate"
+
+    assert "nothing has changed: LISTEN: no certificate" in logged(reload)[0][1]
+    assert ([], 0) == (daemon.used, daemon.renewed)
+
+    daemon.unreadable = ""
+    logged(reload)
+    assert (1, 1) == (len(daemon.used), daemon.renewed)
