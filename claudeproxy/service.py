@@ -34,6 +34,7 @@ from claudeproxy.backends.claude.pool import Pool
 from claudeproxy.backends.claude.usage_limits import UsageLimits
 from claudeproxy.backends.openai.client import UpstreamClient, hostname_endpoints
 from claudeproxy.backends.openai.relay import OpenAIRelay
+from claudeproxy.concerns import concerns
 from claudeproxy.config import Config, ConfigError
 from claudeproxy.core.catalog import Catalog
 from claudeproxy.interfaces import ISessionStore
@@ -209,22 +210,15 @@ def build(
         drain,
         claude,
         upstream_client,
-        partial(_concerns, config, claude, relay),
+        partial(_concerns, config, relay),
         greet,
         afterwards,
         Reload(read, config, use, listeners.renewal),
     )
 
 
-def _concerns(config: Config, claude: ClaudeBackend, relay: OpenAIRelay) -> Iterator[str]:
-    yield from config.concerns
-    if not config.claude.has_credentials:
-        yield (
-            "Claude Code has no credentials: set ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN, CLAUDE_CODE_OAUTH_TOKEN "
-            "or CLAUDE_LOGIN."
-        )
-    elif claude.health().status == "missing":
-        yield "Claude Code was not found: see CLAUDE_PATH, or install the extra claudeproxy[cli]."
+def _concerns(config: Config, relay: OpenAIRelay) -> Iterator[str]:
+    yield from concerns(config, os.environ)
     if relay.health() == "no_key":
         yield "The passthrough has no upstream: set OPENAI_API_KEY or OPENAI_BASE_URL."
 

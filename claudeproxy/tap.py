@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from getopt import GetoptError, getopt
+from shutil import get_terminal_size
+from textwrap import fill
 from typing import Any, ClassVar, NoReturn, cast
 
 from twisted.application.service import IService
@@ -20,22 +22,41 @@ from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
 from claudeproxy import __version__
+from claudeproxy.concerns import concerns
 from claudeproxy.config import SETTINGS, Config, ConfigError, LogConfig, Setting, load
-from claudeproxy.config.document import report
+from claudeproxy.config.document import describe, report
 from claudeproxy.ops.listen import check_endpoints
 from claudeproxy.ops.logs import Threshold, make_observer_factory
 
 __all__ = ["Options", "makeService"]
 
 
+_NAMES_WIDTH = 32
+"""Columns of the help that the options take."""
+
+
 def _parameters(row: Setting[object]) -> list[list[str | None]]:
+    names = [row.option, f"{row.option}-file"] if row.kind.secret else [row.option]
+    return [[name, None, None, row.help] for name in names]
+
+
+def _help(row: Setting[object]) -> tuple[str, str]:
+    """
+    Return the options of a setting and what they do.
+    """
+    file = f", --{row.option}-file=" if row.kind.secret else ""
     default = f" [default: {row.default_text}]" if row.default_text else ""
-    parameters: list[list[str | None]] = [[row.option, None, None, row.help + default.replace("`", "")]]
-    if row.kind.secret:
-        parameters.append(
-            [f"{row.option}-file", None, None, f"Read --{row.option} from this file, which ps does not show."]
-        )
-    return parameters
+    return f"--{row.option}={file}", (row.help + default).replace("`", "")
+
+
+def _entry(names: str, help: str, columns: int) -> str:
+    """
+    Lay out options and what they do in two columns; names that are too long have a line of their own.
+    """
+    indent = " " * _NAMES_WIDTH
+    text = fill(help, columns, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    head = f"  {names}"
+    return f"{head:{_NAMES_WIDTH}}{text.lstrip()}" if len(head) < _NAMES_WIDTH else f"{head}\n{text}"
 
 
 class Options(UsageOptions):
@@ -46,7 +67,8 @@ class Options(UsageOptions):
     synopsis = "[options]"
     longdesc = (
         "One door to Claude Code and to any OpenAI-compatible API. Every option can be an environment variable "
-        "(--max-body-bytes: MAX_BODY_BYTES) or a key of the TOML file that --config names (max_body_bytes)."
+        "(--max-body-bytes: MAX_BODY_BYTES) or a key of the TOML file that --config names (max_body_bytes). "
+        "Options that end in -file read a secret from a file, which ps does not show."
     )
     optParameters: ClassVar[list[list[str | None]]] = [
         parameters for row in SETTINGS.values() for parameters in _parameters(row)
@@ -62,6 +84,22 @@ class Options(UsageOptions):
     """Reads the configuration again."""
     threshold: Threshold
     """What the log goes by."""
+
+    def getUsage(self, width: int | None = None) -> str:
+        """
+        Return the help, section by section as the reference has them.
+
+        :param width: columns; by default those of the terminal, or 80.
+        """
+        columns = max(_NAMES_WIDTH + 20, width or get_terminal_size().columns)
+        flags = [(f"--{name}", str(help)) for name, _, help in self.optFlags]
+        flags += [("--version", "Show the version and exit."), ("--help", "Show this help and exit.")]
+        sections = [("General", flags)]
+        sections += [(title, [_help(row) for row in rows]) for title, rows in describe()]
+        blocks = ["", fill(self.longdesc, columns, break_on_hyphens=False), ""]
+        for title, entries in sections:
+            blocks += [f"{title}:", *(_entry(names, help, columns) for names, help in entries), ""]
+        return "\n".join(blocks)
 
     def opt_version(self) -> NoReturn:
         """Show the version and exit."""
@@ -90,6 +128,8 @@ class Options(UsageOptions):
         except ConfigError as error:
             sys.exit(f"claudeproxy: {error}")
         if self["check-config"]:
+            for concern in concerns(self.config, os.environ):
+                print(f"warning: {concern}", file=sys.stderr)
             print("configuration is valid")
             sys.exit(0)
         if self["print-config"]:

@@ -97,6 +97,13 @@ class Catalog:
         """
         return self._names
 
+    def unknown_targets(self) -> tuple[str, ...]:
+        """
+        Return what the operator's names stand for although it means nothing here.
+        """
+        targets = dict.fromkeys(self._operators_names.values())
+        return tuple(target for target in targets if target != _DEFAULT and not self.is_claude(target))
+
     def is_claude(self, name: str) -> bool:
         """
         Return whether the name is one of Claude's own, not one that only stands for it.
