@@ -54,6 +54,8 @@ __all__ = ["Daemon", "build", "claude_backend"]
 
 _LAST_PROCESS = 6.0
 """Seconds that the processes have to end; the ladder of each takes four."""
+_LAST_BYTES = 1.0
+"""Seconds that clients have to read the end of their answers."""
 
 
 class IDaemonReactor(IReactorCore, IReactorFromThreads, IReactorProcess, IReactorSSL, IReactorTCP, IReactorTime):
@@ -106,6 +108,8 @@ class Daemon(Service):
         self._claude.start()
         in_reactor = self._reactor.callFromThread
         signals = Signals(lambda: in_reactor(self._reactor.stop), self._claude.kill, lambda: in_reactor(self._reload))
+        # Once at once, for whoever reads below that it listens; and again when the reactor has installed its own.
+        signals.install()
         self._reactor.callWhenRunning(signals.install)
         for url in urls:
             self._log.info("claudeproxy is listening at {url}", url=url)
@@ -140,8 +144,11 @@ class Daemon(Service):
         try:
             await self._drain.stop(self._shutdown_timeout)
         finally:
+            # What the last answers still have to send would be lost with the reactor's end.
+            sent = ensureDeferred(self._site.close(_LAST_BYTES))
             # Whatever went wrong, no process is left.
             await self._claude.stop().addTimeout(_LAST_PROCESS, self._reactor, self._kill)
+        await sent
         await self._upstream_client.close()
         await self._afterwards()
 

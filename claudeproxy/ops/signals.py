@@ -47,7 +47,8 @@ class Signals:
 
     def install(self) -> None:
         """
-        Take the place of whatever handled these signals. To be called when the reactor runs, from the main thread.
+        Take the place of whatever handled these signals. To be called from the main thread, and again when the reactor
+        runs, which takes some of them for itself.
         """
         signal.signal(signal.SIGTERM, self._told_to_stop)
         signal.signal(signal.SIGINT, self._told_to_stop)

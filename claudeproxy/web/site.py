@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http import datetimeToString
 from twisted.web.resource import IResource
@@ -59,6 +60,8 @@ class ProxySite(Site):
         self.channels: set[ProxyChannel] = set()
         """The open connections."""
         self.seconds = clock.seconds
+        self._clock = clock
+        self._all_gone: Deferred[None] | None = None
         self._cross_origin = cross_origin
         self._proxies = proxies
         self._access_log = access_log
@@ -108,6 +111,27 @@ class ProxySite(Site):
         for channel in tuple(self.channels):
             if not channel.requests:
                 channel.loseConnection()
+
+    def gone(self, channel: ProxyChannel) -> None:
+        """
+        A connection is closed.
+        """
+        self.channels.discard(channel)
+        if self._all_gone is not None and not self.channels:
+            self._all_gone.callback(None)
+
+    async def close(self, timeout: float) -> None:
+        """
+        Close the connections that have no request in flight, and wait until all are closed: then what was answered last
+        is on its way.
+
+        :param timeout: seconds after which it does not matter any more.
+        """
+        self.close_idle()
+        if self.channels:
+            self._all_gone = Deferred()
+            await self._all_gone.addTimeout(timeout, self._clock, lambda *_: None)
+            self._all_gone = None
 
     # -- Called by Twisted ----------------------------------------------------
 

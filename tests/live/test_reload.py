@@ -41,7 +41,8 @@ async def start(stub_openai: StubOpenAI) -> AsyncIterator[Callable[..., Daemon]]
 
     yield start
     for daemon in daemons:
-        assert (await daemon.kill()).code == 0
+        if not daemon.has_ended:
+            assert (await daemon.kill()).code == 0
 
 
 async def reloaded(daemon: Daemon) -> dict[str, Any]:
@@ -152,6 +153,25 @@ async def test_the_demo_reloads_too(start: Callable[..., Daemon], toml: Path) ->
 
 
 @pytest_twisted.ensureDeferred
+async def test_within_a_stop(start: Callable[..., Daemon]) -> None:
+    """A daemon that is stopping does not reload, and SIGHUP is no second request to end it."""
+    daemon = start()
+    stream = connected(await daemon.url())
+    question = {"role": "user", "content": "[[stub text=one two deltas=2 every=0.5]]"}
+    body = json.dumps({"model": "gpt-4o", "stream": True, "messages": [question]})
+    stream.request("POST", "/v1/chat/completions", body)
+    answer = await deferToThread(stream.getresponse)
+    stopped = daemon.kill(signal.SIGTERM)
+    await until(reactor, lambda: "Stopping; 1 requests in flight" in daemon.out)
+    os.kill(daemon.pid, signal.SIGHUP)
+
+    assert (await deferToThread(answer.read)).endswith(b"data: [DONE]\n\n")
+    stream.close()
+    assert 0 == (await stopped).code
+    assert "reloaded" not in daemon.out
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_terminal() -> None:
     """In a terminal SIGHUP reloads as well; when the terminal is closed, which sends it too, the daemon stops."""
     daemon = Daemon.start(reactor, {"WARM_PROCESSES": "0"}, terminal=True)
@@ -161,6 +181,7 @@ async def test_a_terminal() -> None:
     daemon.hang_up()
     try:
         await until(reactor, lambda: daemon.has_ended)
+        assert 0 == (await daemon.ended()).code
     finally:
         if not daemon.has_ended:
             await daemon.kill(signal.SIGKILL)
