@@ -11,19 +11,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, cast
 
-from attrs import define, field
+from attrs import define
 from twisted.application.service import IService, Service
-from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
-from twisted.internet.error import CannotListenError
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import (
-    IListeningPort,
     IReactorCore,
     IReactorFromThreads,
     IReactorProcess,
+    IReactorSSL,
     IReactorTCP,
     IReactorTime,
 )
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from claudeproxy.backends.claude.backend import ClaudeBackend
@@ -34,12 +34,16 @@ from claudeproxy.backends.claude.pool import Pool
 from claudeproxy.backends.claude.usage_limits import UsageLimits
 from claudeproxy.backends.openai.client import UpstreamClient, hostname_endpoints
 from claudeproxy.backends.openai.relay import OpenAIRelay
-from claudeproxy.config import Config, ServerConfig
+from claudeproxy.concerns import concerns
+from claudeproxy.config import Config, ConfigError
 from claudeproxy.core.catalog import Catalog
 from claudeproxy.interfaces import ISessionStore
 from claudeproxy.ops.admission import Admission
 from claudeproxy.ops.drain import Drain
-from claudeproxy.ops.signals import StopSignals
+from claudeproxy.ops.listen import Listeners
+from claudeproxy.ops.logs import Threshold
+from claudeproxy.ops.reload import Reload
+from claudeproxy.ops.signals import Signals
 from claudeproxy.store.keys import ConfiguredKeys
 from claudeproxy.store.sessions import MemorySessionStore
 from claudeproxy.web.access_log import AccessLog
@@ -50,9 +54,11 @@ __all__ = ["Daemon", "build", "claude_backend"]
 
 _LAST_PROCESS = 6.0
 """Seconds that the processes have to end; the ladder of each takes four."""
+_LAST_BYTES = 1.0
+"""Seconds that clients have to read the end of their answers."""
 
 
-class IDaemonReactor(IReactorCore, IReactorFromThreads, IReactorProcess, IReactorTCP, IReactorTime):
+class IDaemonReactor(IReactorCore, IReactorFromThreads, IReactorProcess, IReactorSSL, IReactorTCP, IReactorTime):
     """
     What the daemon needs of the reactor.
     """
@@ -71,7 +77,9 @@ class Daemon(Service):
     _log = Logger()
 
     _reactor: IDaemonReactor
-    _server: ServerConfig
+    _shutdown_timeout: float
+    """Seconds that the requests in flight have at a stop."""
+    _listeners: Listeners
     _site: ProxySite
     _drain: Drain
     _claude: ClaudeBackend
@@ -79,35 +87,48 @@ class Daemon(Service):
     _concerns: Callable[[], Iterable[str]]
     """What an operator may have forgotten; the daemon starts all the same."""
     _greet: Callable[[str], str]
-    """What is printed once it listens, from its URL."""
+    """What is printed once it listens, from its first URL."""
     _afterwards: Callable[[], Deferred[Any]]
     """Called at the very end of a stop."""
-    _port: IListeningPort | None = field(init=False, default=None)
+    _reload: Callable[[], None]
+    """Reads the configuration again."""
 
     def startService(self) -> None:
         """
-        Listen, and begin to keep processes waiting; a port that cannot be had ends the program.
+        Listen, and begin to keep processes waiting; an address that cannot be had ends the program.
         """
-        host, port = self._server.host, self._server.port
-        try:
-            self._port = self._reactor.listenTCP(port, cast(Any, self._site), interface=host)
-        except CannotListenError as error:
-            reason = getattr(error.socketError, "strerror", None) or error.socketError
-            sys.exit(f"claudeproxy: cannot listen on {host}:{port} (HOST, PORT): {reason}")
         super().startService()  # type: ignore[no-untyped-call]
+        ensureDeferred(self._start()).addErrback(self._give_up)
+
+    async def _start(self) -> None:
+        urls = await self._listeners.listen(cast(Any, self._site))
         # All that the imports made stays for ever; the collector need not look at it again with every request's refuse.
         gc.collect()
         gc.freeze()
         self._claude.start()
-        signals = StopSignals(lambda: self._reactor.callFromThread(self._reactor.stop), self._claude.kill)
+        in_reactor = self._reactor.callFromThread
+        signals = Signals(lambda: in_reactor(self._reactor.stop), self._claude.kill, lambda: in_reactor(self._reload))
+        # Once at once, for whoever reads below that it listens; and again when the reactor has installed its own.
+        signals.install()
         self._reactor.callWhenRunning(signals.install)
-        url = _url(host, self._port)
-        self._log.info("claudeproxy is listening at {url}", url=url)
+        for url in urls:
+            self._log.info("claudeproxy is listening at {url}", url=url)
         for concern in self._concerns():
             self._log.warn("{concern}", concern=concern)
-        greeting = self._greet(url)
+        greeting = self._greet(urls[0])
         if greeting:
             print(greeting, flush=True)
+
+    def _give_up(self, failure: Failure) -> None:
+        """
+        End the program, in which nothing runs yet. Twisted has no way to say with which status it shall.
+        """
+        # Not sys.stderr, which is the log once the reactor runs.
+        if failure.check(ConfigError):
+            print(f"claudeproxy: {failure.value}", file=sys.__stderr__, flush=True)
+        else:
+            failure.printTraceback(sys.__stderr__)
+        os._exit(1)
 
     def stopService(self) -> Deferred[None]:
         """
@@ -118,14 +139,16 @@ class Daemon(Service):
 
     async def _stop(self) -> None:
         self._drain.begin()
-        if self._port is not None:
-            await maybeDeferred(self._port.stopListening)
+        await self._listeners.stop()
         self._site.close_idle()
         try:
-            await self._drain.stop(self._server.shutdown_timeout)
+            await self._drain.stop(self._shutdown_timeout)
         finally:
+            # What the last answers still have to send would be lost with the reactor's end.
+            sent = ensureDeferred(self._site.close(_LAST_BYTES))
             # Whatever went wrong, no process is left.
             await self._claude.stop().addTimeout(_LAST_PROCESS, self._reactor, self._kill)
+        await sent
         await self._upstream_client.close()
         await self._afterwards()
 
@@ -134,10 +157,14 @@ class Daemon(Service):
         self._claude.kill()
 
 
-def build(reactor: IDaemonReactor, config: Config, *, demo: bool = False) -> IService:
+def build(
+    reactor: IDaemonReactor, config: Config, read: Callable[[], Config], threshold: Threshold, *, demo: bool = False
+) -> IService:
     """
     Build the daemon.
 
+    :param read: reads the configuration again, from where ``config`` came from.
+    :param threshold: what the log goes by.
     :param demo: put stubs with canned answers behind both backends.
     """
     greet: Callable[[str], str] = _no_greeting
@@ -158,12 +185,14 @@ def build(reactor: IDaemonReactor, config: Config, *, demo: bool = False) -> ISe
     )
     relay = OpenAIRelay(reactor, upstream_client, config.upstream)
     drain = Drain(reactor)
+    keys, admission = ConfiguredKeys(config.auth), Admission(reactor, config.limits)
+    catalog = Catalog(config.routing.model_map, config.routing.default_model)
     app = ProxyApp(
-        keys=ConfiguredKeys(config.auth),
-        admission=Admission(reactor, config.limits),
+        keys=keys,
+        admission=admission,
         chat_backend=claude,
         relay=relay,
-        catalog=Catalog(config.routing.model_map, config.routing.default_model),
+        catalog=catalog,
         server=config.server,
         claude=config.claude,
         routing=config.routing,
@@ -171,27 +200,32 @@ def build(reactor: IDaemonReactor, config: Config, *, demo: bool = False) -> ISe
         drain=drain,
         clock=reactor,
     )
+
+    def use(config: Config) -> None:
+        keys.use(config.auth)
+        admission.use(config.limits)
+        catalog.use(config.routing.model_map)
+        app.cross_origin.use(config.server.cors_allowed_origins)
+        threshold.use(config.log.level)
+
+    listeners = Listeners(reactor, config)
     return Daemon(
         reactor,
-        config.server,
-        make_site(app, AccessLog(config.log)),
+        config.server.shutdown_timeout,
+        listeners,
+        make_site(app, AccessLog(threshold)),
         drain,
         claude,
         upstream_client,
-        partial(_concerns, config, claude, relay),
+        partial(_concerns, config, relay),
         greet,
         afterwards,
+        Reload(read, config, use, listeners.renewal),
     )
 
 
-def _concerns(config: Config, claude: ClaudeBackend, relay: OpenAIRelay) -> Iterator[str]:
-    if not config.claude.has_credentials:
-        yield (
-            "Claude Code has no credentials: set ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN, CLAUDE_CODE_OAUTH_TOKEN "
-            "or CLAUDE_LOGIN."
-        )
-    elif claude.health().status == "missing":
-        yield "Claude Code was not found: see CLAUDE_PATH, or install the extra claudeproxy[cli]."
+def _concerns(config: Config, relay: OpenAIRelay) -> Iterator[str]:
+    yield from concerns(config, os.environ)
     if relay.health() == "no_key":
         yield "The passthrough has no upstream: set OPENAI_API_KEY or OPENAI_BASE_URL."
 
@@ -220,12 +254,6 @@ def claude_backend(
         config.claude.max_processes,
         TurnLocks(clock, config.sessions.busy_timeout),
     )
-
-
-def _url(host: str, port: IListeningPort) -> str:
-    address = cast(Any, port.getHost())
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{shown}:{address.port}"
 
 
 def _no_greeting(url: str) -> str:

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from getopt import GetoptError, getopt
+from shutil import get_terminal_size
+from textwrap import fill
 from typing import Any, ClassVar, NoReturn, cast
 
 from twisted.application.service import IService
@@ -19,21 +22,41 @@ from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
 from claudeproxy import __version__
+from claudeproxy.concerns import concerns
 from claudeproxy.config import SETTINGS, Config, ConfigError, LogConfig, Setting, load
-from claudeproxy.config.document import report
-from claudeproxy.ops.logs import make_observer_factory
+from claudeproxy.config.document import describe, report
+from claudeproxy.ops.listen import check_endpoints
+from claudeproxy.ops.logs import Threshold, make_observer_factory
 
 __all__ = ["Options", "makeService"]
 
 
+_NAMES_WIDTH = 32
+"""Columns of the help that the options take."""
+
+
 def _parameters(row: Setting[object]) -> list[list[str | None]]:
+    names = [row.option, f"{row.option}-file"] if row.kind.secret else [row.option]
+    return [[name, None, None, row.help] for name in names]
+
+
+def _help(row: Setting[object]) -> tuple[str, str]:
+    """
+    Return the options of a setting and what they do.
+    """
+    file = f", --{row.option}-file=" if row.kind.secret else ""
     default = f" [default: {row.default_text}]" if row.default_text else ""
-    parameters: list[list[str | None]] = [[row.option, None, None, row.help + default.replace("`", "")]]
-    if row.kind.secret:
-        parameters.append(
-            [f"{row.option}-file", None, None, f"Read --{row.option} from this file, which ps does not show."]
-        )
-    return parameters
+    return f"--{row.option}={file}", (row.help + default).replace("`", "")
+
+
+def _entry(names: str, help: str, columns: int) -> str:
+    """
+    Lay out options and what they do in two columns; names that are too long have a line of their own.
+    """
+    indent = " " * _NAMES_WIDTH
+    text = fill(help, columns, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    head = f"  {names}"
+    return f"{head:{_NAMES_WIDTH}}{text.lstrip()}" if len(head) < _NAMES_WIDTH else f"{head}\n{text}"
 
 
 class Options(UsageOptions):
@@ -44,7 +67,8 @@ class Options(UsageOptions):
     synopsis = "[options]"
     longdesc = (
         "One door to Claude Code and to any OpenAI-compatible API. Every option can be an environment variable "
-        "(--max-body-bytes: MAX_BODY_BYTES) or a key of the TOML file that --config names (max_body_bytes)."
+        "(--max-body-bytes: MAX_BODY_BYTES) or a key of the TOML file that --config names (max_body_bytes). "
+        "Options that end in -file read a secret from a file, which ps does not show."
     )
     optParameters: ClassVar[list[list[str | None]]] = [
         parameters for row in SETTINGS.values() for parameters in _parameters(row)
@@ -56,6 +80,26 @@ class Options(UsageOptions):
     ]
 
     config: Config
+    read: Callable[[], Config]
+    """Reads the configuration again."""
+    threshold: Threshold
+    """What the log goes by."""
+
+    def getUsage(self, width: int | None = None) -> str:
+        """
+        Return the help, section by section as the reference has them.
+
+        :param width: columns; by default those of the terminal, or 80.
+        """
+        columns = max(_NAMES_WIDTH + 20, width or get_terminal_size().columns)
+        flags = [(f"--{name}", str(help)) for name, _, help in self.optFlags]
+        flags += [("--version", "Show the version and exit."), ("--help", "Show this help and exit.")]
+        sections = [("General", flags)]
+        sections += [(title, [_help(row) for row in rows]) for title, rows in describe()]
+        blocks = ["", fill(self.longdesc, columns, break_on_hyphens=False), ""]
+        for title, entries in sections:
+            blocks += [f"{title}:", *(_entry(names, help, columns) for names, help in entries), ""]
+        return "\n".join(blocks)
 
     def opt_version(self) -> NoReturn:
         """Show the version and exit."""
@@ -77,11 +121,15 @@ class Options(UsageOptions):
         Merge the options with the other sources; a mistake ends the program.
         """
         given = {row: value for row, value in self.items() if isinstance(value, str)}
+        self.read = partial(load, given, os.environ)
         try:
-            self.config = load(given, os.environ)
+            self.config = self.read()
+            check_endpoints(self.config)
         except ConfigError as error:
             sys.exit(f"claudeproxy: {error}")
         if self["check-config"]:
+            for concern in concerns(self.config, os.environ):
+                print(f"warning: {concern}", file=sys.stderr)
             print("configuration is valid")
             sys.exit(0)
         if self["print-config"]:
@@ -93,12 +141,13 @@ class Options(UsageOptions):
         """
         Have ``twist`` log as ``LOG_LEVEL`` and ``LOG_FORMAT`` say, unless its own options say how.
         """
+        self.threshold = Threshold(log.level)
         parent = self.parent
         if parent is None:
             return
         chosen = _chosen_options(parent)
         if "--log-format" not in chosen:
-            parent["fileLogObserverFactory"] = make_observer_factory(log.level, log.format)
+            parent["fileLogObserverFactory"] = make_observer_factory(self.threshold, log.format)
             if "--log-level" not in chosen:
                 # The observer filters by itself: our levels are finer than Twisted's.
                 parent["logLevel"] = LogLevel.debug
@@ -123,4 +172,4 @@ def makeService(options: Options) -> IService:
 
     from claudeproxy.service import build
 
-    return build(cast(Any, reactor), options.config, demo=bool(options["demo"]))
+    return build(cast(Any, reactor), options.config, options.read, options.threshold, demo=bool(options["demo"]))

@@ -15,6 +15,7 @@ from twisted.internet.task import Clock
 
 from claudeproxy import errors
 from claudeproxy.config import SETTINGS, Config
+from claudeproxy.config.aliases import ALIASES
 from claudeproxy.config.document import reference, sample
 from claudeproxy.errors import ClaudeProxyError
 from claudeproxy.ops.admission import Admission
@@ -26,7 +27,7 @@ PROJECT = Path(__file__).parents[1]
 DOCS = PROJECT / "docs"
 PAGES = [PROJECT / "README.md", *sorted(DOCS.rglob("*.md"))]
 
-FOREIGN = {"CLAUDE_CONFIG_DIR", "DENY", "GET", "HEAD", "HOME", "LANG", "OPTIONS", "PATH", "POST", "TERM"}
+FOREIGN = {"CLAUDE_CONFIG_DIR", "DENY", "GET", "HEAD", "HOME", "LANG", "OPTIONS", "PATH", "POST", "SIGHUP", "TERM"}
 """What the pages write as they write settings, and what is none."""
 
 
@@ -84,7 +85,12 @@ def test_pages_name_real_settings(page: Path) -> None:
     """
     text = page.read_text()
     named = set(re.findall(r"`([A-Z][A-Z_]{2,})(?:=[^`]*)?`", text)) | set(re.findall(r"\b([A-Z][A-Z_]{2,})=", text))
-    known = {*SETTINGS, *(f"{name}_FILE" for name, row in SETTINGS.items() if row.kind.secret), *FOREIGN}
+    known = {
+        *SETTINGS,
+        *(alias.name for alias in ALIASES),
+        *(f"{name}_FILE" for name, row in SETTINGS.items() if row.kind.secret),
+        *FOREIGN,
+    }
     assert {name.removeprefix("CLAUDEPROXY_") for name in named} - known == set()
 
 

@@ -22,6 +22,7 @@ ALLOWED = {
     "ops": ("wire", "core", "config", "errors", "interfaces", "_version"),
     "store": ("ops", "wire", "core", "config", "errors", "interfaces"),
     "backends": ("ops", "wire", "core", "config", "errors", "interfaces", "_version"),
+    "concerns": ("backends", "core", "config"),
     "web": ("store", "ops", "wire", "core", "config", "errors", "interfaces", "_version"),
 }
 """Which parts of claudeproxy a part may import, besides itself; those not named here may import all."""

@@ -2,11 +2,15 @@
 The configuration: one table of settings, four sources, one frozen result.
 
 - :mod:`claudeproxy.config.settings` is the table; to add a setting, add a field there.
+- :mod:`claudeproxy.config.aliases` are the names that other gateways have for settings.
 - :mod:`claudeproxy.config.kinds` has the types of values and how they are written.
 - :mod:`claudeproxy.config.sources` reads options, environment and file.
+- :mod:`claudeproxy.config.changes` compares a running configuration with one that was read later.
 - :mod:`claudeproxy.config.document` writes the reference, the sample file and what ``--print-config`` prints.
 """
 
+from claudeproxy.config.changes import Change, changes, renewed
+from claudeproxy.config.endpoints import Endpoint
 from claudeproxy.config.kinds import Secret
 from claudeproxy.config.settings import (
     SETTINGS,
@@ -25,9 +29,11 @@ from claudeproxy.config.sources import Config, ConfigError, Reading, load
 __all__ = [
     "SETTINGS",
     "AuthConfig",
+    "Change",
     "ClaudeConfig",
     "Config",
     "ConfigError",
+    "Endpoint",
     "LimitsConfig",
     "LogConfig",
     "Reading",
@@ -37,5 +43,7 @@ __all__ = [
     "SessionsConfig",
     "Setting",
     "UpstreamConfig",
+    "changes",
     "load",
+    "renewed",
 ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from claudeproxy.config.aliases import ALIASES
 from claudeproxy.config.settings import SECTIONS, Setting, section_settings
 from claudeproxy.config.sources import Config
 
@@ -38,6 +39,18 @@ is an error.
 **Secrets.** A setting marked *secret* can also be read from a file: `API_KEY_FILE=/run/secrets/key`,
 `--api-key-file=/run/secrets/key` or `api_key_file = "/run/secrets/key"`. Do not pass secrets as options, since any user
 of the machine sees them in the list of processes. In a file of several keys each stands on its own line.
+
+**Changes.** A setting marked *live* takes effect without a restart: at `SIGHUP` the daemon reads the configuration file
+and the files of secrets again. [Run it as a daemon](../howto/run-as-a-daemon.md#change-it-while-it-runs) has the
+details.
+"""
+
+_ALIASES_HEAD = """\
+## Names of other gateways
+
+Environment variables that other gateways use are understood, in their spelling alone: no prefix, no option, no key of
+the file. They count only where the setting has no value by its own name, wherever that stands; one that is set to
+something else is named in the log. Variables of other gateways that are not listed here have no effect.
 """
 
 _SAMPLE_HEAD = """\
@@ -65,13 +78,16 @@ def reference() -> str:
     for title, rows in describe():
         lines += [f"## {title}", "", "| Variable | Option | Default | Must be | Meaning |", "|---|---|---|---|---|"]
         for row in rows:
-            secret = " *Secret.*" if row.kind.secret else ""
+            marks = [mark for mark, holds in (("secret", row.kind.secret), ("live", row.live)) if holds]
+            marked = f" *{', '.join(marks).capitalize()}.*" if marks else ""
             allowed = row.kind.allowed.replace("|", "\\|")
             lines.append(
-                f"| `{row.name}` | `--{row.option}` | {_reference_default(row)} | {allowed} | {row.help}{secret} |"
+                f"| `{row.name}` | `--{row.option}` | {_reference_default(row)} | {allowed} | {row.help}{marked} |"
             )
         lines.append("")
-    return "\n".join(lines)
+    lines += [_ALIASES_HEAD, "| Variable | Stands for | Difference |", "|---|---|---|"]
+    lines += [f"| `{alias.name}` | `{alias.setting.name}` | {alias.difference or '—'} |" for alias in ALIASES]
+    return "\n".join([*lines, ""])
 
 
 def _reference_default(row: Setting[Any]) -> str:

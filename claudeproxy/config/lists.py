@@ -14,9 +14,9 @@ from typing import TypeVar
 from attrs import frozen
 
 from claudeproxy.config.kinds import MODEL_NAME, Key, Kind, Secret
-from claudeproxy.core.proxies import Network
+from claudeproxy.core.proxies import UNIX, Proxy
 
-__all__ = ["Keys", "ModelMap", "Names", "Networks", "Origins"]
+__all__ = ["Keys", "ModelMap", "Names", "Origins", "Proxies"]
 
 MODEL_PATTERN = MODEL_NAME.replace("[", "[*?", 1)
 
@@ -87,21 +87,21 @@ class Names(_Listed[str]):
 
 
 @frozen
-class Networks(_Listed[Network]):
+class Proxies(_Listed[Proxy]):
     """
-    Addresses, and networks of them.
+    Addresses, networks of them, and the word for those who come through a unix socket.
     """
 
-    allowed = "addresses and networks such as 10.0.0.0/8 or ::1, separated by commas"
+    allowed = "addresses, networks such as 10.0.0.0/8 or ::1, and the word unix, separated by commas"
 
-    def item(self, text: str) -> Network:
-        return ip_network(text)
+    def item(self, text: str) -> Proxy:
+        return text if text == UNIX else ip_network(text)
 
-    def render(self, value: tuple[Network, ...]) -> str:
-        return ",".join(_written(network) for network in value)
+    def render(self, value: tuple[Proxy, ...]) -> str:
+        return ",".join(_written(proxy) for proxy in value)
 
-    def render_toml(self, value: tuple[Network, ...]) -> str:
-        return json.dumps([_written(network) for network in value])
+    def render_toml(self, value: tuple[Proxy, ...]) -> str:
+        return json.dumps([_written(proxy) for proxy in value])
 
 
 @frozen
@@ -153,8 +153,8 @@ class ModelMap(Kind[Mapping[str, str]]):
         return "{ " + pairs + " }" if pairs else "{}"
 
 
-def _written(network: Network) -> str:
+def _written(proxy: Proxy) -> str:
     """
     Write a network of one address as that address.
     """
-    return str(network.network_address if network.num_addresses == 1 else network)
+    return str(proxy if isinstance(proxy, str) or proxy.num_addresses > 1 else proxy.network_address)

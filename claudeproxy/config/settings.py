@@ -15,10 +15,11 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 from attrs import AttrsInstance, field, fields, frozen
 
+from claudeproxy.config.endpoints import Endpoint, Endpoints
 from claudeproxy.config.kinds import MODEL_NAME, Boolean, Choice, Integer, Key, Kind, Milliseconds, Pattern, Secret
-from claudeproxy.config.lists import Keys, ModelMap, Names, Networks, Origins
+from claudeproxy.config.lists import Keys, ModelMap, Names, Origins, Proxies
 from claudeproxy.config.places import BaseURL, Host, Path
-from claudeproxy.core.proxies import Network
+from claudeproxy.core.proxies import Proxy
 
 __all__ = [
     "SECTIONS",
@@ -59,6 +60,8 @@ class Setting(Generic[T]):
     """One sentence."""
     computed_default: str = ""
     """What to say about a default that depends on the environment."""
+    live: bool = False
+    """Whether a running daemon takes a new value when it is told to read its configuration again."""
 
     @property
     def option(self) -> str:
@@ -84,11 +87,13 @@ class Setting(Generic[T]):
         return self.kind.render(self.default)
 
 
-def setting(name: str, kind: Kind[T], default: D, help: str, computed_default: str = "") -> T | D:
+def setting(
+    name: str, kind: Kind[T], default: D, help: str, computed_default: str = "", *, live: bool = False
+) -> T | D:
     """
     Declare a field of a section that is a setting.
     """
-    row = Setting[Any](name, kind, default, help, computed_default)
+    row = Setting[Any](name, kind, default, help, computed_default, live)
     declared: Any = field(default=default, metadata={_METADATA_KEY: row})
     return cast(D, declared)
 
@@ -111,6 +116,9 @@ class ServerConfig:
 
     host: str = setting("HOST", Host(), "127.0.0.1", "Address to listen on; beyond loopback only with a key.")
     port: int = setting("PORT", Integer(0, 65535), 3456, "Port to listen on; 0 takes any free one.")
+    listen: tuple[Endpoint, ...] = setting(
+        "LISTEN", Endpoints(), (), "Endpoints to listen at, in the place of HOST and PORT; for TLS and unix sockets."
+    )
     max_body_bytes: int = setting(
         "MAX_BODY_BYTES", Integer(1), 32 * 1024 * 1024, "Largest request body; a larger one is answered with 413."
     )
@@ -121,10 +129,10 @@ class ServerConfig:
         "KEEPALIVE_INTERVAL_MS", Milliseconds(10), 15.0, "Silence on a stream after which a comment keeps it alive."
     )
     cors_allowed_origins: tuple[str, ...] = setting(
-        "CORS_ALLOWED_ORIGINS", Origins(), (), "Web origins whose scripts may read the answers."
+        "CORS_ALLOWED_ORIGINS", Origins(), (), "Web origins whose scripts may read the answers.", live=True
     )
-    trusted_proxies: tuple[Network, ...] = setting(
-        "TRUSTED_PROXIES", Networks(), (), "Reverse proxies whose `X-Forwarded-For` is believed."
+    trusted_proxies: tuple[Proxy, ...] = setting(
+        "TRUSTED_PROXIES", Proxies(), (), "Reverse proxies whose `X-Forwarded-For` is believed."
     )
     state_dir: str = setting(
         "STATE_DIR",
@@ -137,6 +145,13 @@ class ServerConfig:
         "CONFIG", Path(), None, "Configuration file (TOML); this one setting cannot stand in the file itself."
     )
 
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """
+        Everything to listen at.
+        """
+        return self.listen or (Endpoint.at(self.host, self.port),)
+
 
 @frozen
 class AuthConfig:
@@ -146,8 +161,17 @@ class AuthConfig:
 
     title: ClassVar[str] = "Access"
 
-    api_key: Secret | None = setting("API_KEY", Key(), None, "A key that clients must present.")
-    api_keys: tuple[Secret, ...] = setting("API_KEYS", Keys(), (), "More keys; API_KEY, if set, is one of them.")
+    api_key: Secret | None = setting("API_KEY", Key(), None, "A key that clients must present.", live=True)
+    api_keys: tuple[Secret, ...] = setting(
+        "API_KEYS", Keys(), (), "More keys; API_KEY, if set, is one of them.", live=True
+    )
+    required: bool = setting(
+        "REQUIRE_AUTH",
+        Boolean(),
+        False,
+        "Do not start without a key; where there is one, it is always asked for.",
+        live=True,
+    )
 
 
 @frozen
@@ -291,6 +315,7 @@ class RoutingConfig:
         ModelMap(),
         MappingProxyType({}),
         "Names that stand for Claude models, before the built-in ones; `*` matches anything.",
+        live=True,
     )
 
 
@@ -303,19 +328,24 @@ class LimitsConfig:
     title: ClassVar[str] = "Limits"
 
     rate_limit_per_ip: int = setting(
-        "RATE_LIMIT_PER_IP", Integer(0), 60, "Requests of one address in a window; 0 is no limit."
+        "RATE_LIMIT_PER_IP", Integer(0), 60, "Requests of one address in a window; 0 is no limit.", live=True
     )
     rate_limit_per_session: int = setting(
-        "RATE_LIMIT_PER_SESSION", Integer(0), 10, "Requests of one session in a window; 0 is no limit."
+        "RATE_LIMIT_PER_SESSION", Integer(0), 10, "Requests of one session in a window; 0 is no limit.", live=True
     )
     rate_limit_window: float = setting(
-        "RATE_LIMIT_WINDOW_MS", Milliseconds(1000), 60.0, "Length of the sliding window, rounded up to whole seconds."
+        "RATE_LIMIT_WINDOW_MS",
+        Milliseconds(1000),
+        60.0,
+        "Length of the sliding window, rounded up to whole seconds.",
+        live=True,
     )
     max_concurrent_per_key: int = setting(
         "MAX_CONCURRENT_PER_KEY",
         Integer(0),
         5,
         "Requests of one key, or of all clients where there is no key, at the same time; 0 is no limit.",
+        live=True,
     )
 
 
@@ -332,6 +362,7 @@ class LogConfig:
         Choice(("fatal", "error", "warn", "info", "debug", "trace", "silent")),
         "info",
         "The least important events that are logged.",
+        live=True,
     )
     format: str = setting(
         "LOG_FORMAT", Choice(("json", "pretty")), "json", "One JSON object a line, or text for people."

@@ -7,15 +7,16 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
-from ipaddress import ip_address
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from attrs import evolve, field, frozen
 
+from claudeproxy.config.aliases import ALIASES
+from claudeproxy.config.kinds import Kind
 from claudeproxy.config.settings import (
     SECTIONS,
     SETTINGS,
@@ -31,7 +32,7 @@ from claudeproxy.config.settings import (
     section_settings,
 )
 
-__all__ = ["Config", "ConfigError", "Reading", "load"]
+__all__ = ["Config", "ConfigError", "Reading", "check_reach", "load"]
 
 DEFAULT = "default"
 """The origin of a value that nobody set."""
@@ -78,6 +79,8 @@ class Config:
     log: LogConfig = field(factory=LogConfig)
     readings: Mapping[str, Reading] = field(factory=dict, repr=False)
     """Every setting as it was read, by name."""
+    concerns: tuple[str, ...] = field(default=(), repr=False)
+    """What an operator may have meant otherwise."""
 
     def origin(self, name: str) -> str:
         """
@@ -91,7 +94,8 @@ def load(options: Mapping[str, str], environ: Mapping[str, str]) -> Config:
     Merge all sources. An option wins over the environment, that over the file, and that over the default.
 
     :param options: the given command line options by name, without dashes in front.
-    :param environ: the environment. ``CLAUDEPROXY_X`` wins over ``X``; an empty value counts as not set.
+    :param environ: the environment. ``CLAUDEPROXY_X`` wins over ``X``; an empty value counts as not set. Names of other
+        gateways count where a setting has no value by its own.
     :raises ConfigError: when a value is not allowed or does not fit the others.
     """
     given = {name: value for name, value in environ.items() if value}
@@ -104,13 +108,15 @@ def load(options: Mapping[str, str], environ: Mapping[str, str]) -> Config:
     if config_file.value is not None:
         sources.append(_file_source(config_file))
     readings = {row.name: _read(row, sources) for row in SETTINGS.values()}
+    concerns = (*_read_aliases(readings, given), *_concerns(readings))
     _settle(readings, environ)
     sections: dict[str, Any] = {
         name: section(**{field_name: readings[row.name].value for field_name, row in section_settings(section)})
         for name, section in SECTIONS.items()
     }
-    config = _joined(Config(**sections, readings=MappingProxyType(readings)))
-    _check_reach(config)
+    config = _joined(Config(**sections, readings=MappingProxyType(readings), concerns=concerns))
+    _check_required(config)
+    check_reach(config)
     return config
 
 
@@ -179,11 +185,11 @@ def _read_text(row: Setting[Any], path: Path, origin: str) -> str:
         raise ConfigError(f"{row.name} ({origin}): cannot read {str(path)!r}: {reason}") from None
 
 
-def _not_allowed(row: Setting[Any], origin: str, value: object) -> ConfigError:
+def _not_allowed(row: Setting[Any], origin: str, value: object, kind: Kind[Any] | None = None) -> ConfigError:
     # Where a secret is wrong it may still be one; a URL may carry a password.
     hidden = row.kind.secret or "@" in str(value)
     shown = "" if hidden else f", not {str(value)[:100]!r}"
-    return ConfigError(f"{row.name} ({origin}): must be {row.kind.allowed}{shown}")
+    return ConfigError(f"{row.name} ({origin}): must be {(kind or row.kind).allowed}{shown}")
 
 
 def _file_source(config_file: Reading) -> _Source:
@@ -204,6 +210,39 @@ def _file_source(config_file: Reading) -> _Source:
     return _Source(table, str.lower, f"{path}: ", typed=True)
 
 
+def _read_aliases(readings: dict[str, Reading], environ: Mapping[str, str]) -> Iterator[str]:
+    """
+    Read the names of other gateways, and return what an operator should know about them.
+    """
+    for alias in ALIASES:
+        if alias.name not in environ:
+            continue
+        text, row, origin = environ[alias.name], alias.setting, f"environment {alias.name}"
+        reading = readings[row.name]
+        try:
+            value = alias.kind.parse(text)
+        except ValueError:
+            if not reading.given:
+                raise _not_allowed(row, origin, text, alias.kind) from None
+            value = None
+        if not reading.given:
+            readings[row.name] = Reading(row, value, origin)
+        elif value != reading.value:
+            yield f"{alias.name} has no effect: {row.name} is set by {reading.origin}."
+
+
+def _concerns(readings: Mapping[str, Reading]) -> Iterator[str]:
+    """
+    Return what is allowed and may be meant otherwise.
+    """
+    required, keys = readings["REQUIRE_AUTH"], (readings["API_KEY"], readings["API_KEYS"])
+    if required.given and not required.value and any(key.given for key in keys):
+        yield "REQUIRE_AUTH is false, but there are keys, so clients are asked for one."
+    rate, window = readings["RATE_LIMIT_PER_IP"].origin, readings["RATE_LIMIT_WINDOW_MS"]
+    if rate == "environment RATE_LIMIT_REQUESTS_PER_MINUTE" and window.value != 60:
+        yield f"{rate.partition(' ')[2]} counts in a window that is no minute: {window.value:g} s ({window.origin})."
+
+
 def _settle(readings: dict[str, Reading], environ: Mapping[str, str]) -> None:
     """
     Compute the defaults that depend on something, and check the numbers that must fit together.
@@ -214,6 +253,14 @@ def _settle(readings: dict[str, Reading], environ: Mapping[str, str]) -> None:
         if not base.startswith("/"):
             base = os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".local", "state")
         readings["STATE_DIR"] = evolve(readings["STATE_DIR"], value=os.path.join(base, "claudeproxy"))
+    listen = readings["LISTEN"]
+    if listen.value:
+        for other in (readings["HOST"], readings["PORT"]):
+            if other.given:
+                raise ConfigError(
+                    f"LISTEN ({listen.origin}): takes the place of HOST and PORT, so {other.setting.name} "
+                    f"({other.origin}) must not be set"
+                )
     warm, most = readings["WARM_PROCESSES"], readings["MAX_CONCURRENT_PROCESSES"]
     if warm.value > most.value:
         if warm.given:
@@ -235,21 +282,26 @@ def _joined(config: Config) -> Config:
     )
 
 
-def _check_reach(config: Config) -> None:
+def _check_required(config: Config) -> None:
+    if config.auth.required and not config.auth.api_keys:
+        origin = config.origin("REQUIRE_AUTH")
+        raise ConfigError(f"REQUIRE_AUTH ({origin}): there is no key to be asked for; set API_KEY or API_KEYS")
+
+
+def check_reach(config: Config) -> None:
     """
     Refuse to be an open door to the network.
+
+    :raises ConfigError: other machines can reach the daemon, and there is no key.
     """
-    host = config.server.host
-    if config.auth.api_keys or _is_loopback(host):
+    if config.auth.api_keys:
         return
-    raise ConfigError(
-        f"HOST ({config.origin('HOST')}): {host} can be reached from other machines and no key is set, so anyone there "
-        "could use this daemon; set API_KEY or API_KEYS, or listen on 127.0.0.1"
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
+    server = config.server
+    for endpoint in server.endpoints:
+        if endpoint.is_local:
+            continue
+        name, shown = ("LISTEN", f"{endpoint} may") if server.listen else ("HOST", f"{server.host} can")
+        raise ConfigError(
+            f"{name} ({config.origin(name)}): {shown} be reached from other machines and no key is set, so anyone "
+            "there could use this daemon; set API_KEY or API_KEYS, or listen on 127.0.0.1"
+        )

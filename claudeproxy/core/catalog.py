@@ -78,10 +78,16 @@ class Catalog:
 
     def __init__(self, model_map: Mapping[str, str], default_model: str) -> None:
         self._default = default_model
+        self._openai_rules = _rules(_OPENAI_VARIANTS.items())
+        self.use(model_map)
+
+    def use(self, model_map: Mapping[str, str]) -> None:
+        """
+        Have the operator's names and wildcards mean this from now on.
+        """
         # Wildcards too: opus[1m] looks like one and is a name all the same.
         self._operators_names = dict(model_map)
         self._operators_rules = _rules(model_map.items())
-        self._openai_rules = _rules(_OPENAI_VARIANTS.items())
         operators = (name for name in model_map if not _WILDCARD.search(name))
         self._names = tuple(dict.fromkeys((*_ALIASES, *_FRIENDLY, *operators, *_OPENAI_NAMES)))
 
@@ -90,6 +96,13 @@ class Catalog:
         Return the names to list, Claude's own first. Wildcards and ids that nobody wrote down are not among them.
         """
         return self._names
+
+    def unknown_targets(self) -> tuple[str, ...]:
+        """
+        Return what the operator's names stand for although it means nothing here.
+        """
+        targets = dict.fromkeys(self._operators_names.values())
+        return tuple(target for target in targets if target != _DEFAULT and not self.is_claude(target))
 
     def is_claude(self, name: str) -> bool:
         """

@@ -59,11 +59,28 @@ class Admission:
     def __init__(self, clock: IReactorTime, limits: LimitsConfig) -> None:
         self.running: dict[str, int] = {}
         """Requests that were let in and are not over, by key id; a key that has none is not in it."""
+        self._storage = WindowStorage(clock.seconds)
+        self._window = 0
+        self.use(limits)
+
+    def use(self, limits: LimitsConfig) -> None:
+        """
+        Go by these limits from now on.
+
+        Requests that were let in are still counted until they are over. Those of the window are, as long as windows
+        stay as long as they were.
+        """
+        window, per_address, per_session = (
+            ceil(limits.rate_limit_window),
+            limits.rate_limit_per_ip,
+            limits.rate_limit_per_session,
+        )
+        if window != self._window or not (per_address or per_session):
+            self._storage.reset()
+        self._window = window
         self._max_running = limits.max_concurrent_per_key
-        storage, window = WindowStorage(clock.seconds), ceil(limits.rate_limit_window)
-        per_address, per_session = limits.rate_limit_per_ip, limits.rate_limit_per_session
-        self._per_address = _Rate(storage, per_address, window, "address") if per_address else None
-        self._per_session = _Rate(storage, per_session, window, "session") if per_session else None
+        self._per_address = _Rate(self._storage, per_address, window, "address") if per_address else None
+        self._per_session = _Rate(self._storage, per_session, window, "session") if per_session else None
 
     def admit(self, key_id: str, address: str, session_id: str | None = None) -> Ticket:
         """

@@ -23,7 +23,7 @@ from zope.interface import implementer
 
 from claudeproxy.ops.redaction import redact
 
-__all__ = ["is_logged", "make_observer_factory"]
+__all__ = ["Threshold", "make_observer_factory"]
 
 _RANKS = {"trace": 0, "debug": 1, "info": 2, "warn": 3, "error": 4, "fatal": 5, "silent": 6}
 _NAMES = {
@@ -52,24 +52,37 @@ _ESCAPES = {code: f"\\u{code:04x}" for code in _CONTROLS if code > 0x7F}
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
-def is_logged(level: str, threshold: str) -> bool:
+class Threshold:
     """
-    Whether events of ``level`` are written when the setting says ``threshold``.
+    The least important level that is written: ``LOG_LEVEL``.
     """
-    return _RANKS[level] >= _RANKS[threshold]
+
+    def __init__(self, level: str) -> None:
+        self.use(level)
+
+    def use(self, level: str) -> None:
+        """
+        Go by this level from now on.
+        """
+        self._rank = _RANKS[level]
+
+    def is_logged(self, level: str) -> bool:
+        """
+        Whether events of ``level`` are written.
+        """
+        return _RANKS[level] >= self._rank
 
 
-def make_observer_factory(level: str, format: str) -> Callable[[TextIO], ILogObserver]:
+def make_observer_factory(threshold: Threshold, format: str) -> Callable[[TextIO], ILogObserver]:
     """
     Return what ``twist`` wants: a factory that makes the observer for the file it logs to.
 
-    :param level: the least important level that is written: ``LOG_LEVEL``.
     :param format: ``json`` or ``pretty``: ``LOG_FORMAT``.
     """
     render = _as_json if format == "json" else _as_text
 
     def factory(file: TextIO) -> ILogObserver:
-        return _Observer(file, level, render)
+        return _Observer(file, threshold, render)
 
     return factory
 
@@ -82,13 +95,13 @@ class _Observer:
     """
 
     _file: TextIO
-    _threshold: str
+    _threshold: Threshold
     _render: Callable[[Mapping[str, Any]], str]
     _timestamps: _Timestamps = field(init=False, factory=lambda: _Timestamps())
 
     def __call__(self, event: LogEvent) -> None:
         level = _level(event)
-        if not is_logged(level, self._threshold):
+        if not self._threshold.is_logged(level):
             return
         line: dict[str, Any] = {
             "time": self._timestamps.text(event["log_time"]),

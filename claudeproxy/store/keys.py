@@ -29,10 +29,17 @@ class ConfiguredKeys:
     """
 
     def __init__(self, auth: AuthConfig) -> None:
-        self._policies: dict[bytes, tuple[bytes, KeyPolicy]] = {}
+        self.use(auth)
+
+    def use(self, auth: AuthConfig) -> None:
+        """
+        Know these keys from now on, and no others.
+        """
+        policies: dict[bytes, tuple[bytes, KeyPolicy]] = {}
         for name, key in _named_keys(auth):
             digest = key_digest(key.encode())
-            self._policies.setdefault(digest, (digest, KeyPolicy(digest.hex()[:_ID_LENGTH], name)))
+            policies.setdefault(digest, (digest, KeyPolicy(digest.hex()[:_ID_LENGTH], name)))
+        self._policies = policies
 
     @property
     def is_open(self) -> bool:

@@ -96,4 +96,10 @@ class Demo:
         headers = ["Content-Type: application/json"]
         headers += [f"Authorization: Bearer {key.value}" for key in config.auth.api_keys[:1]]
         options = " ".join(f"-H {shlex.quote(header)}" for header in headers)
+        socket = url.removeprefix("unix:")
+        if socket != url:
+            url, options = "http://localhost", f"--unix-socket {shlex.quote(socket)} {options}"
+        elif url.startswith("https:"):
+            # The certificate is hardly one for this address.
+            options = f"-k {options}"
         return f"curl -sN {url}/v1/chat/completions {options} -d {shlex.quote(body)}"

@@ -9,8 +9,7 @@ from typing import Any
 
 from twisted.logger import ILogObserver, LogLevel, globalLogPublisher
 
-from claudeproxy.config import LogConfig
-from claudeproxy.ops.logs import is_logged
+from claudeproxy.ops.logs import Threshold
 from claudeproxy.ops.redaction import redact
 from claudeproxy.web.request import ProxyRequest
 
@@ -30,15 +29,15 @@ class AccessLog:
     Called with each request when it is over.
     """
 
-    def __init__(self, config: LogConfig, publisher: ILogObserver = globalLogPublisher) -> None:
+    def __init__(self, threshold: Threshold, publisher: ILogObserver = globalLogPublisher) -> None:
         """
         :param publisher: where events go.
         """
         self._publish = publisher
-        self._is_on = is_logged("info", config.level)
+        self._threshold = threshold
 
     def __call__(self, request: ProxyRequest) -> None:
-        if not self._is_on:
+        if not self._threshold.is_logged("info"):
             return
         now = request.site.seconds()
         self._publish(

@@ -129,7 +129,7 @@ class ProxyChannel(HTTPChannel):
         """
         The connection is gone.
         """
-        self.site.channels.discard(self)
+        self.site.gone(self)
         super().connectionLost(reason)
         if self._timer is not None:
             self._timer.cancel()

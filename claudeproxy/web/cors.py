@@ -42,6 +42,12 @@ class CrossOrigin:
     """
 
     def __init__(self, allowed: Iterable[str]) -> None:
+        self.use(allowed)
+
+    def use(self, allowed: Iterable[str]) -> None:
+        """
+        Go by this list of origins from now on.
+        """
         origins = [origin.encode("ascii") for origin in allowed]
         vary = b"Vary: Origin\r\n" if origins else b""
         self._lines = {
@@ -49,14 +55,15 @@ class CrossOrigin:
             % (origin, _EXPOSED, vary)
             for origin in origins
         }
-        self.default_lines = vary
-        """The header lines of an answer to a request without an origin."""
+        self._default_lines = vary
 
-    def lines(self, origin: bytes) -> bytes:
+    def lines(self, origin: bytes | None) -> bytes:
         """
-        Return the header lines, ready to be sent, of an answer to a request from ``origin``.
+        Return the header lines, ready to be sent, of an answer to a request.
+
+        :param origin: the page's that the request comes from, if it comes from one.
         """
-        return self._lines.get(origin, self.default_lines)
+        return self._default_lines if origin is None else self._lines.get(origin, self._default_lines)
 
     def is_foreign(self, request: Request) -> bool:
         """

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http import datetimeToString
 from twisted.web.resource import IResource
@@ -59,8 +60,9 @@ class ProxySite(Site):
         self.channels: set[ProxyChannel] = set()
         """The open connections."""
         self.seconds = clock.seconds
+        self._clock = clock
+        self._all_gone: Deferred[None] | None = None
         self._cross_origin = cross_origin
-        self._head_lines = SECURITY_LINES + cross_origin.default_lines
         self._proxies = proxies
         self._access_log = access_log
         self._date = b""
@@ -75,8 +77,7 @@ class ProxySite(Site):
         request.address = self._proxies.client(peer, request.headers(b"X-Forwarded-For"))
         given = request.header(b"X-Request-Id")
         request.request_id = given if given is not None and _is_fit(given) else new_request_id()
-        origin = request.header(b"Origin")
-        request.head_lines = self._head_lines if origin is None else SECURITY_LINES + self._cross_origin.lines(origin)
+        request.head_lines = SECURITY_LINES + self._cross_origin.lines(request.header(b"Origin"))
 
     def over(self, request: ProxyRequest) -> None:
         """
@@ -110,6 +111,27 @@ class ProxySite(Site):
         for channel in tuple(self.channels):
             if not channel.requests:
                 channel.loseConnection()
+
+    def gone(self, channel: ProxyChannel) -> None:
+        """
+        A connection is closed.
+        """
+        self.channels.discard(channel)
+        if self._all_gone is not None and not self.channels:
+            self._all_gone.callback(None)
+
+    async def close(self, timeout: float) -> None:
+        """
+        Close the connections that have no request in flight, and wait until all are closed: then what was answered last
+        is on its way.
+
+        :param timeout: seconds after which it does not matter any more.
+        """
+        self.close_idle()
+        if self.channels:
+            self._all_gone = Deferred()
+            await self._all_gone.addTimeout(timeout, self._clock, lambda *_: None)
+            self._all_gone = None
 
     # -- Called by Twisted ----------------------------------------------------
 

@@ -12,6 +12,7 @@ import sys
 from codecs import IncrementalDecoder, getincrementaldecoder
 from collections.abc import Mapping
 from pathlib import Path
+from socket import socket
 from typing import Any
 
 from attrs import define, field
@@ -24,7 +25,7 @@ from tests.live.claude import alive, until
 
 __all__ = ["Daemon", "Exit"]
 
-_LISTENING = re.compile(r"listening at (http://[^\s\"]+)")
+_LISTENING = re.compile(r"listening at ((?:https?://|unix:)[^\s\"]+)")
 
 
 @define
@@ -57,30 +58,54 @@ class Daemon(ProcessProtocol):
     _waiting: list[Deferred[Exit]] = field(factory=list)
 
     @classmethod
-    def start(cls, reactor: Any, environ: Mapping[str, str], *arguments: str) -> Daemon:
-        """Start it with these settings and nothing else of this process's environment but its PATH."""
+    def start(
+        cls,
+        reactor: Any,
+        environ: Mapping[str, str],
+        *arguments: str,
+        terminal: bool = False,
+        listening: socket | None = None,
+    ) -> Daemon:
+        """
+        Start it with these settings and nothing else of this process's environment but its PATH.
+
+        :param terminal: in a terminal of its own.
+        :param listening: handed over to it, as systemd does.
+        """
         daemon = cls(reactor)
+        command = [sys.executable, "-m", "twisted", "claudeproxy", *arguments]
+        options: dict[str, Any] = {"usePTY": terminal}
+        where = {} if "LISTEN" in environ else {"PORT": "0"}
+        if listening is not None:
+            command = ["/bin/sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh", *command]
+            options["childFDs"] = {0: "w", 1: "r", 2: "r", 3: listening.fileno()}
+            where |= {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "web"}
         transport = reactor.spawnProcess(
             daemon,
-            sys.executable,
-            [sys.executable, "-m", "twisted", "claudeproxy", *arguments],
+            command[0],
+            command,
             env={
                 "PATH": os.environ["PATH"],
                 "HOME": "/nonexistent",
                 "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path[1:]]),
-                "PORT": "0",
+                **where,
                 **environ,
             },
+            **options,
         )
         daemon.pid = transport.pid
         return daemon
 
     async def url(self) -> str:
-        """Where it listens, once it does."""
+        """Where it listens first, once it does."""
         await until(self.reactor, lambda: self._ended is not None or _LISTENING.search(self.out) is not None, 20)
         found = _LISTENING.search(self.out)
         assert found is not None, f"it did not start: {self.err}"
         return found.group(1)
+
+    def urls(self) -> list[str]:
+        """Where it listens, as far as it has said so; a path is left out of its log."""
+        return _LISTENING.findall(self.out)
 
     def look(self) -> set[int]:
         """Note the processes that it has now, and return those of the CLI that still run."""
@@ -93,6 +118,15 @@ class Daemon(ProcessProtocol):
         self.look()
         self.transport.signalProcess(number)  # type: ignore[union-attr,arg-type]
         return self.ended()
+
+    def hang_up(self) -> None:
+        """Close its terminal."""
+        self.transport.loseConnection()  # type: ignore[union-attr]
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has."""
+        return self._ended is not None
 
     def ended(self) -> Deferred[Exit]:
         """Fire when it has ended."""

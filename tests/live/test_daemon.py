@@ -44,7 +44,7 @@ async def start() -> AsyncIterator[Start]:
 
     yield start
     for daemon in daemons:
-        if daemon._ended is None:
+        if not daemon.has_ended:
             await daemon.kill(signal.SIGKILL)
         await until(reactor, lambda daemon=daemon: not daemon.look())  # type: ignore[misc]
 

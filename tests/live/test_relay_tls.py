@@ -4,77 +4,26 @@ The relay to an upstream over TLS.
 
 from __future__ import annotations
 
-import datetime
 import io
-import ipaddress
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import pytest_twisted
-from attrs import frozen
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTCP, IReactorTime
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.ssl import Certificate, PrivateCertificate, trustRootFromCertificates
+from twisted.internet.ssl import PrivateCertificate
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from claudeproxy.errors import UpstreamUnreachable
 from claudeproxy.testing.openai import StubOpenAI
 from claudeproxy.testing.playing import End, RawAnswer
+from tests.live.certificates import LOCALHOST, Authority
 from tests.live.relaying import LiveRelay, MemorySink, chat, post, until
-
-
-@frozen
-class Authority:
-    """
-    Issues certificates that only those trust who trust it.
-    """
-
-    key: ec.EllipticCurvePrivateKey
-    certificate: x509.Certificate
-
-    @classmethod
-    def make(cls) -> Authority:
-        key = ec.generate_private_key(ec.SECP256R1())
-        return cls(key, _certificate("Test Authority", key, key, "Test Authority", x509.BasicConstraints(True, None)))
-
-    @property
-    def trust_root(self) -> Any:
-        return trustRootFromCertificates([Certificate.loadPEM(self.certificate.public_bytes(Encoding.PEM))])
-
-    def issue(self, *names: x509.GeneralName) -> PrivateCertificate:
-        """A server's certificate and key."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _certificate("server", key, self.key, "Test Authority", x509.SubjectAlternativeName(names))
-        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        return PrivateCertificate.loadPEM(certificate.public_bytes(Encoding.PEM) + pem)
-
-
-def _certificate(
-    subject: str,
-    key: ec.EllipticCurvePrivateKey,
-    signer: ec.EllipticCurvePrivateKey,
-    issuer: str,
-    extension: x509.ExtensionType,
-) -> x509.Certificate:
-    now = datetime.datetime.now(datetime.UTC)
-    builder = x509.CertificateBuilder(
-        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]),
-        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]),
-        key.public_key(),
-        x509.random_serial_number(),
-        now - datetime.timedelta(days=1),
-        now + datetime.timedelta(days=1),
-    )
-    return builder.add_extension(extension, critical=False).sign(signer, SHA256())
 
 
 @implementer(IReactorTCP, IReactorTime)
@@ -103,8 +52,7 @@ def authority() -> Authority:
 @pytest_twisted.async_yield_fixture
 async def stub(authority: Authority) -> AsyncIterator[StubOpenAI]:
     """A stub that has a certificate for localhost."""
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    stub = await StubOpenAI().listen(OverTLS(authority.issue(x509.DNSName("localhost"), address)))
+    stub = await StubOpenAI().listen(OverTLS(authority.issue(*LOCALHOST)))
     yield stub
     await stub.stop()
 

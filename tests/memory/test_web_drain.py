@@ -118,3 +118,31 @@ def test_idle_connections(house: House) -> None:
 
     assert (True, False) == (idle.closing, busy.closing)
     busy.leave()
+
+
+def test_the_last_bytes(house: House) -> None:
+    """The end waits until every connection is closed, so that what was answered last is read."""
+    idle, answered = house.connect(), house.connect()
+    answered.send("GET", "/health")
+    house.drain.begin()
+    closed = ensureDeferred(house.site.close(1.0))
+
+    assert idle.closing and answered.closing and not closed.called
+    idle.close()
+    assert not closed.called
+    answered.close()
+    assert closed.called
+    assert ensureDeferred(house.site.close(1.0)).called
+    assert [] == house.clock.getDelayedCalls()
+
+
+def test_a_client_that_never_reads_the_last_bytes(house: House) -> None:
+    """It does not keep the daemon from its end, and its own end does no harm afterwards."""
+    wire = house.connect()
+    closed = ensureDeferred(house.site.close(1.0))
+    house.clock.advance(0.9)
+    assert not closed.called
+    house.clock.advance(0.1)
+
+    assert closed.called
+    wire.close()

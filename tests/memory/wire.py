@@ -29,6 +29,7 @@ from claudeproxy.config import (
 from claudeproxy.core.catalog import Catalog
 from claudeproxy.ops.admission import Admission
 from claudeproxy.ops.drain import Drain
+from claudeproxy.ops.logs import Threshold
 from claudeproxy.store.keys import ConfiguredKeys
 from claudeproxy.web.access_log import AccessLog
 from claudeproxy.web.app import ProxyApp, make_site
@@ -223,20 +224,26 @@ class House:
     relay: MemoryRelay = field(factory=MemoryRelay)
     events: list[dict[str, Any]] = field(factory=list)
     """The access log."""
+    threshold: Threshold = field(init=False)
+    stored_keys: ConfiguredKeys = field(init=False)
+    catalog: Catalog = field(init=False)
     admission: Admission = field(init=False)
     drain: Drain = field(init=False)
     app: ProxyApp = field(init=False)
     site: ProxySite = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.threshold = Threshold(self.log.level)
+        self.stored_keys = ConfiguredKeys(AuthConfig(api_keys=tuple(Secret(key) for key in self.keys)))
+        self.catalog = Catalog(self.routing.model_map, self.routing.default_model)
         self.admission = Admission(self.clock, self.limits)
         self.drain = Drain(self.clock)
         self.app = ProxyApp(
-            keys=ConfiguredKeys(AuthConfig(api_keys=tuple(Secret(key) for key in self.keys))),
+            keys=self.stored_keys,
             admission=self.admission,
             chat_backend=self.backend,
             relay=self.relay,
-            catalog=Catalog(self.routing.model_map, self.routing.default_model),
+            catalog=self.catalog,
             server=self.server,
             claude=self.claude,
             routing=self.routing,
@@ -244,7 +251,7 @@ class House:
             drain=self.drain,
             clock=self.clock,
         )
-        self.site = make_site(self.app, AccessLog(self.log, self.events.append))
+        self.site = make_site(self.app, AccessLog(self.threshold, self.events.append))
 
     def connect(self) -> Wire:
         """A client connects."""

@@ -110,6 +110,29 @@ def test_a_window_in_milliseconds(clock: Clock) -> None:
     assert Standing(1, 0, 4) == admission.admit("a", "1.1.1.1").standing
 
 
+def test_other_limits(clock: Clock) -> None:
+    """New limits hold at once: who is inside is counted, and so are the window's requests, for as long as it is one."""
+    limits = {"rate_limit_per_ip": 5, "max_concurrent_per_key": 5}
+    admission = limited(clock, **limits)
+    inside = [admission.admit("a", "1.1.1.1") for _ in range(3)]
+
+    admission.use(LimitsConfig(**{**UNLIMITED, **limits, "max_concurrent_per_key": 3}))
+    with pytest.raises(ConcurrencyLimitExceeded, match="3 requests"):
+        admission.admit("a", "1.1.1.1")
+    inside.pop().release()
+    assert Standing(5, 1, 120) == admission.admit("a", "1.1.1.1").standing
+
+    admission.use(LimitsConfig(**{**UNLIMITED, "rate_limit_per_ip": 4}))
+    with pytest.raises(RateLimited, match="4 are allowed"):
+        admission.admit("b", "1.1.1.1")
+    admission.use(LimitsConfig(**{**UNLIMITED, "rate_limit_per_ip": 4, "rate_limit_window": 30.0}))
+    assert Standing(4, 3, 60) == admission.admit("b", "1.1.1.1").standing
+    admission.use(LimitsConfig(**UNLIMITED))
+    assert admission.admit("b", "1.1.1.1").standing is None
+    admission.use(LimitsConfig(**{**UNLIMITED, "rate_limit_per_ip": 4, "rate_limit_window": 30.0}))
+    assert Standing(4, 3, 60) == admission.admit("b", "1.1.1.1").standing
+
+
 ARRIVAL = st.tuples(
     st.just("arrive"), st.sampled_from("abc"), st.sampled_from(["1.1.1.1", "2.2.2.2"]), st.sampled_from([None, "s"])
 )
@@ -172,3 +195,44 @@ def test_whatever_happens(events: list[tuple[Any, ...]], at_once: int, per_ip: i
 
     assert {} == admission.running
     assert admission.standing("a", "1.1.1.1") == (Standing(per_ip, per_ip, 0.0) if per_ip else None)
+
+
+LIMITS = st.tuples(
+    st.just("limit"), st.integers(0, 4), st.integers(0, 12), st.integers(0, 6), st.sampled_from([1.0, 2.0])
+)
+
+
+@given(st.lists(ARRIVAL | DEPARTURE | PAUSE | LIMITS, max_size=200))
+def test_whatever_the_limits_become(events: list[tuple[Any, ...]]) -> None:
+    """
+    However often the limits change, every request that is inside is counted, each once, and all that are let in and
+    turned away are so by the limits of that moment.
+    """
+    clock = Clock()
+    admission, at_once = limited(clock), 0
+    inside: list[tuple[str, Ticket]] = []
+    for what, *how in events:
+        if what == "wait":
+            clock.advance(how[0])
+        elif what == "limit":
+            at_once, per_ip, per_session, window = how
+            admission.use(LimitsConfig(per_ip, per_session, window, at_once))
+        elif what == "leave" and inside:
+            _, ticket = inside.pop(how[0] % len(inside))
+            for _ in range(how[1]):
+                ticket.release()
+        elif what == "arrive":
+            before = admission.running.get(how[0], 0)
+            try:
+                inside.append((how[0], admission.admit(*how)))
+                assert not at_once or before < at_once
+            except ConcurrencyLimitExceeded:
+                assert 0 < at_once <= before
+            except RateLimited:
+                assert not at_once or before < at_once
+        keys = [key for key, _ in inside]
+        assert {key: keys.count(key) for key in keys} == admission.running
+    for _, ticket in inside:
+        ticket.release()
+
+    assert {} == admission.running

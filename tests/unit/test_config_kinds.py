@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from claudeproxy.config import SETTINGS, Secret, Setting
 from claudeproxy.config.kinds import Boolean, Integer, Key, Kind, Milliseconds
-from claudeproxy.config.lists import Keys, ModelMap, Names, Networks, Origins
+from claudeproxy.config.lists import Keys, ModelMap, Names, Origins, Proxies
 from claudeproxy.config.places import BaseURL, Host, Path
 
 ROWS = list(SETTINGS.values())
@@ -190,14 +190,15 @@ def test_secrets_do_not_show() -> None:
     assert f"{secret} {secret!r} {secret!s}" == "*** *** ***"
 
 
-def test_networks() -> None:
+def test_proxies() -> None:
     """
-    TRUSTED_PROXIES takes addresses and networks of both families, and no network with an address's bits.
+    TRUSTED_PROXIES takes addresses and networks of both families and unix sockets; no network has an address's bits.
     """
-    networks = Networks().parse("10.0.0.0/8, 127.0.0.1,::1,fd00::/8")
+    networks = Proxies().parse("10.0.0.0/8, 127.0.0.1,::1,fd00::/8")
     assert networks == tuple(map(ip_network, ("10.0.0.0/8", "127.0.0.1/32", "::1/128", "fd00::/8")))
-    assert Networks().render(networks) == "10.0.0.0/8,127.0.0.1,::1,fd00::/8"
-    assert Networks().from_toml(["10.0.0.0/8"]) == networks[:1]
-    assert Networks().render_toml(networks[:2]) == '["10.0.0.0/8", "127.0.0.1"]'
+    assert Proxies().render(Proxies().parse("unix, ::1")) == "unix,::1"
+    assert Proxies().render(networks) == "10.0.0.0/8,127.0.0.1,::1,fd00::/8"
+    assert Proxies().from_toml(["10.0.0.0/8"]) == networks[:1]
+    assert Proxies().render_toml(networks[:2]) == '["10.0.0.0/8", "127.0.0.1"]'
     for text in ("10.0.0.1/8", "proxy.example", "10.0.0.0/33", "1.2.3", "*"):
-        assert reads(Networks(), text) is None
+        assert reads(Proxies(), text) is None

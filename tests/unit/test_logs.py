@@ -12,7 +12,7 @@ import pytest
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from claudeproxy.ops.logs import is_logged, make_observer_factory
+from claudeproxy.ops.logs import Threshold, make_observer_factory
 
 LEVELS = ("trace", "debug", "info", "warn", "error", "fatal", "silent")
 
@@ -20,7 +20,7 @@ LEVELS = ("trace", "debug", "info", "warn", "error", "fatal", "silent")
 def written(level: str = "info", format: str = "json", **event: Any) -> str:
     """What one event of Twisted's logger becomes."""
     file = StringIO()
-    observer = make_observer_factory(level, format)(file)
+    observer = make_observer_factory(Threshold(level), format)(file)
     logger = Logger(namespace="tests", observer=lambda event: observer({**event, "log_time": 1.5}))
     logger.emit(event.pop("at", LogLevel.info), event.pop("says", "Hello {name}."), **{"name": "you", **event})
     return file.getvalue()
@@ -84,7 +84,7 @@ def test_levels(threshold: str, level: str, event: dict[str, Any]) -> None:
     """Only events of the set level and those worse are written, under the names of the setting."""
     text = written(level=threshold, **event)
 
-    assert (LEVELS.index(level) >= LEVELS.index(threshold)) == bool(text) == is_logged(level, threshold)
+    assert (LEVELS.index(level) >= LEVELS.index(threshold)) == bool(text) == Threshold(threshold).is_logged(level)
     if text:
         assert level == json.loads(text)["level"]
 
@@ -136,7 +136,7 @@ def test_the_older_logger() -> None:
         "log_namespace": "log_legacy",
     }
     file = StringIO()
-    make_observer_factory("info", "json")(file)(event)
+    make_observer_factory(Threshold("info"), "json")(file)(event)
 
     assert {"time", "level", "namespace", "msg"} == set(json.loads(file.getvalue()))
 

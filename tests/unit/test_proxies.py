@@ -45,3 +45,22 @@ def test_the_last_address_that_is_not_trusted(peer: str, forwarded: list[bytes],
 def test_nobody_is_trusted() -> None:
     """Without trusted proxies the peer is the client, whatever it says."""
     assert TrustedProxies().client("127.0.0.1", [b"1.2.3.4"]) == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "client"),
+    [
+        ([], ""),
+        ([b"1.2.3.4"], "1.2.3.4"),
+        ([b"9.9.9.9, 1.2.3.4"], "1.2.3.4"),
+        ([b"1.2.3.4, 10.1.1.1"], "1.2.3.4"),
+        ([b"1.2.3.4, unix:"], ""),
+    ],
+)
+def test_a_proxy_at_a_unix_socket(forwarded: list[bytes], client: str) -> None:
+    """Where a unix socket is trusted, whoever is connected to it is believed like a proxy that has an address."""
+    proxies = TrustedProxies(["unix", ip_network("10.0.0.0/8")])
+
+    assert client == proxies.client("", forwarded)
+    assert "5.5.5.5" == proxies.client("5.5.5.5", forwarded)
+    assert "" == TrustedProxies(["unix"]).client("", [])

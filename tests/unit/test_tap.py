@@ -4,6 +4,7 @@ The command line, as a process of its own sees it.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from twisted.application.twist._options import TwistOptions
 from twisted.logger import LogLevel, textFileLogObserver
 
 import claudeproxy
+from claudeproxy.config.document import describe
 from claudeproxy.tap import Options
 
 CHECKOUT = str(Path(claudeproxy.__file__).parent.parent)
@@ -64,8 +66,28 @@ def test_check_config() -> None:
     """
     ``--check-config`` says that all is well and starts nothing.
     """
-    done = run("claudeproxy", "--check-config")
+    environ = {"ANTHROPIC_API_KEY": "x", "CLAUDE_PATH": sys.executable, "MODEL_MAP": "mine=opus,yours=default"}
+    done = run("claudeproxy", "--check-config", environ=environ)
     assert (done.returncode, done.stdout, done.stderr) == (0, "configuration is valid\n", "")
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"CLAUDE_PATH": "/nowhere/claude"}, "Claude Code was not found: see CLAUDE_PATH"),
+        ({"MODEL_MAP": "mine=opus,yours=llama-70b"}, "MODEL_MAP: 'llama-70b' is no model of Claude's that is known"),
+        ({"ANTHROPIC_API_KEY": ""}, "Claude Code has no credentials: set "),
+        ({"PORT": "1", "API_PORT": "2"}, "API_PORT has no effect: PORT is set by environment PORT."),
+    ],
+)
+def test_check_config_warns(environ: dict[str, str], said: str) -> None:
+    """
+    What is allowed and may still be a mistake is a warning, one line each, and the configuration is valid.
+    """
+    usual = {"ANTHROPIC_API_KEY": "x", "CLAUDE_PATH": sys.executable}
+    done = run("claudeproxy", "--check-config", environ={**usual, **environ})
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (0, "configuration is valid\n", 1)
+    assert done.stderr.startswith(f"warning: {said}")
 
 
 def test_print_config() -> None:
@@ -87,14 +109,23 @@ def test_version() -> None:
     assert run("claudeproxy", "--version").stdout == f"claudeproxy {claudeproxy.__version__}\n"
 
 
-def test_help_lists_every_option() -> None:
+@pytest.mark.parametrize("columns", [80, 60])
+def test_help(columns: int) -> None:
     """
-    ``--help`` has the settings and the file variants of the secrets.
+    ``--help`` has every option once, under the title of its section, and no line that a terminal would break.
     """
-    printed = run("claudeproxy", "--help").stdout
-    for option in ("--port=", "--api-key-file=", "--demo", "--check-config", "--print-config"):
-        assert option in printed
-    assert "--port-file" not in printed
+    printed = run("claudeproxy", "--help", environ={"COLUMNS": str(columns)}).stdout
+    listed = re.findall(r"^([A-Z].*):$|(?:^  |, )--([a-z-]+)=?", printed, re.MULTILINE)
+
+    expected = [("General", ""), *(("", name) for name in ("demo", "check-config", "print-config", "version", "help"))]
+    for title, rows in describe():
+        expected.append((title, ""))
+        for row in rows:
+            expected += [("", row.option), *([("", f"{row.option}-file")] if row.kind.secret else [])]
+    assert expected == listed
+    names = ("Usage", "  --")
+    assert [line for line in printed.splitlines() if len(line) > columns and not line.startswith(names)] == []
+    assert all(len(line) <= 80 for line in printed.splitlines())
 
 
 def test_import_leaves_the_reactor_alone() -> None:
