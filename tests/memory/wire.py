@@ -10,11 +10,11 @@ from typing import Any
 
 from attrs import define, field, frozen
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import alsoProvides, implementer
 
 from claudeproxy.config import (
     AuthConfig,
@@ -253,11 +253,13 @@ class House:
         )
         self.site = make_site(self.app, AccessLog(self.threshold, self.events.append))
 
-    def connect(self) -> Wire:
-        """A client connects."""
+    def connect(self, secure: bool = False) -> Wire:
+        """A client connects; ``secure`` says that it is by TLS."""
         channel = self.site.buildProtocol(None)
         assert isinstance(channel, ProxyChannel)
         wire = Wire(channel, _Transport())
+        if secure:
+            alsoProvides(wire.transport, ISSLTransport)
         channel.makeConnection(wire.transport)
         return wire
 
