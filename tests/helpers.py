@@ -1,13 +1,16 @@
 """
-Helpers for tests that start a CLI: the real one, or the scripted one.
+Helpers for tests: a CLI to start, the real one or the scripted one, and a disk that is full.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -69,3 +72,16 @@ def scripted_log(cli: str) -> list[dict[str, Any]]:
     """
     log = Path(f"{cli}.log")
     return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+@contextmanager
+def full_disk(room: int) -> Iterator[None]:
+    """
+    Let no file of this process, or of one that it starts, grow beyond ``room`` bytes, as if the disk were full.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
