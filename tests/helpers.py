@@ -21,6 +21,7 @@ _SCRIPT = Path(__file__).parent / "bin" / "scripted_claude.py"
 
 MODES = (
     "normal",
+    "another-protocol",  # answers what nobody understands
     "deaf",  # answers no control request
     "dies-at-start",
     "dies-mid-turn",

@@ -1,5 +1,5 @@
 """
-One connection of a client, below the requests: HTTP that is none, bodies that are too large, clients that take too long.
+One connection of a client, below the requests: what is no HTTP, bodies that are too large, clients that are too slow.
 
 Whatever leaves the daemon leaves with the lines that :meth:`ProxyChannel.writeHeaders` adds, so no answer can lack a
 request id or a security header: not an error, not a relayed one, not one to bytes that are no HTTP. Nothing of what

@@ -65,9 +65,7 @@ def test_a_body_without_room(house: House, logged: list[str], chunked: bool, roo
     assert (500, "internal_error", "close") == (answer.status, answer.error["code"], answer.headers["connection"])
     assert "tmp" not in answer.error["message"]
     assert [] == house.relay.exchanges
-    assert ["The body of a request cannot be stored: File too large"] == [
-        text for text in logged if "stored" in text
-    ]
+    assert ["The body of a request cannot be stored: File too large"] == [text for text in logged if "stored" in text]
     wire.leave()
     assert (500, "internal_error") == (house.access["status"], house.access["error"])
 

@@ -37,7 +37,7 @@ from claudeproxy.web.channel import ProxyChannel
 from claudeproxy.web.site import ProxySite
 from tests.memory.doubles import MemoryBackend, MemoryRelay
 
-__all__ = ["KEY", "Answer", "House", "Wire", "chat_body"]
+__all__ = ["KEY", "Answer", "House", "Wire", "chat_body", "parse"]
 
 KEY = "test-key"
 
@@ -152,7 +152,7 @@ class Wire:
 
     def answer(self, head_only: bool = False) -> Answer:
         """Take the next answer off the wire, as far as it has come."""
-        answer, rest = _parse(self.sent, head_only, self.closing)
+        answer, rest = parse(self.sent, head_only, self.closing)
         self.transport.clear()
         self.transport.write(rest)
         return answer
@@ -170,7 +170,12 @@ class Wire:
         self.channel.connectionLost(Failure(ConnectionDone()))
 
 
-def _parse(data: bytes, head_only: bool, closing: bool) -> tuple[Answer, bytes]:
+def parse(data: bytes, head_only: bool = False, closing: bool = False) -> tuple[Answer, bytes]:
+    """
+    Read one answer off ``data``, and return it and what follows.
+
+    :param closing: the connection has ended, or is about to.
+    """
     head, found, rest = data.partition(b"\r\n\r\n")
     assert found, f"no answer in {data!r}"
     status_line, *lines = head.decode("latin-1").split("\r\n")

@@ -147,6 +147,13 @@ class UpstreamClient:
         """
         return sum(connection.lost is None for kept in self._idle.values() for _, connection in kept)
 
+    @property
+    def busy_connections(self) -> int:
+        """
+        How many connections serve a request.
+        """
+        return sum(connection.exchange is not None for connection in self._open)
+
     def _take(self, origin: Origin) -> Connection | None:
         """
         The connection that was used last, so that those we do not need grow old and go.
