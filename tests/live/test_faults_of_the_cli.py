@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet import reactor
 
-from tests.helpers import scripted_log
+from claudeproxy.errors import BackendUnavailable
+from claudeproxy.wire.claude_cli import TESTED_VERSION
+from tests.helpers import real_cli, scripted_log
 from tests.live.claude import alive, until
 from tests.live.whole import Whole
 from tests.memory.wire import Answer, chat_body
@@ -34,8 +36,8 @@ class Fault:
     mode: str
     status: int
     code: str = ""
-    options: dict[str, Any] = {}
-    settings: dict[str, str] = {}
+    options: dict[str, Any] = field(factory=dict)
+    settings: dict[str, str] = field(factory=dict)
     text: str | None = None
     """In a stream that has begun: what was said before the error."""
 
@@ -133,6 +135,16 @@ async def test_a_cli_of_another_version(whole: Make, warm: str) -> None:
     assert "It is version 1.0.3, and claudeproxy is tested with 2.1.329." in answer.error["message"]
     health = await old.ask("GET", "/health")
     assert ("1.0.3", "failing") == (health.json["claude_version"], health.json["checks"]["claude_cli"])
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_version_that_is_tested_is_the_one_that_is_there(whole: Make) -> None:
+    """Beside the error of a CLI of the right version nothing is said of it."""
+    house = whole(claude={"CLAUDE_PATH": real_cli()})
+    pool = house.claude.backend._pool
+    error = await pool.explained(BackendUnavailable("It does not start."))
+
+    assert ("It does not start.", TESTED_VERSION) == (error.message, pool.version)
 
 
 @pytest_twisted.ensureDeferred
