@@ -78,11 +78,18 @@ def scripted_log(cli: str) -> list[dict[str, Any]]:
 @contextmanager
 def full_disk(room: int) -> Iterator[None]:
     """
-    Let no file of this process, or of one that it starts, grow beyond ``room`` bytes, as if the disk were full.
+    Let no file of this process grow beyond ``room`` bytes, as if the disk were full.
     """
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    before = full_disk_of(os.getpid(), room)
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        full_disk_of(os.getpid(), before)
+
+
+def full_disk_of(pid: int, room: int) -> int:
+    """
+    Let no file of a process, or of one that it starts, grow beyond ``room`` bytes; return what it was allowed before.
+    """
+    _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    return resource.prlimit(pid, resource.RLIMIT_FSIZE, (room, hard))[0]

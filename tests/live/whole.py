@@ -4,6 +4,8 @@ All of the daemon in the test's own process: real sockets, a CLI, an upstream, a
 
 from __future__ import annotations
 
+import gc
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,11 +16,12 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from claudeproxy.config import ServerConfig
+from claudeproxy.web.request import ProxyRequest
 from tests.live.claude import LiveBackend, until
 from tests.live.relaying import LiveRelay
 from tests.memory.wire import KEY, Answer, House, parse
 
-__all__ = ["Client", "Whole", "request"]
+__all__ = ["Client", "Whole", "outcome", "request"]
 
 
 def request(method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> bytes:
@@ -29,6 +32,24 @@ def request(method: str, path: str, body: bytes = b"", headers: Mapping[str, str
     given = {"Content-Type": "application/json", "Content-Length": str(len(body)), **(headers or {})}
     lines += [f"{name}: {value}" for name, value in given.items()]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def outcome(answer: Answer) -> tuple[int, str, str]:
+    """
+    Status, error code and text of a chat's answer, streamed or not; an answer that broke off is not complete.
+    """
+    if answer.headers["content-type"] == "application/json":
+        assert answer.complete
+        if "error" in answer.json:
+            return answer.status, answer.error["code"], ""
+        return answer.status, "", answer.json["choices"][0]["message"]["content"]
+    events = [line[6:] for line in answer.body.decode().split("\n\n") if line.startswith("data: ")]
+    assert events.pop() == "[DONE]"
+    chunks = [json.loads(event) for event in events]
+    code = str(chunks.pop()["error"]["code"]) if "error" in chunks[-1] else ""
+    assert answer.complete == (code == "")
+    text = "".join(choice["delta"].get("content", "") for chunk in chunks for choice in chunk["choices"])
+    return answer.status, code, text
 
 
 @define(eq=False, slots=False)
@@ -159,6 +180,9 @@ class Whole:
         await gatherResults([_done(client) for client in self.clients])
         await self._port.stopListening()
         await self.at_rest()
+        gc.collect()
+        kept = [each for each in gc.get_objects() if type(each) is ProxyRequest and each.site is self.house.site]
+        assert [] == kept, "requests stay in memory"
         await self.claude.stop()
         await self.relay.stop()
         assert [] == self.claude.pids_alive()

@@ -151,7 +151,7 @@ class Pool:
         """
         remark = await self._check.remark()
         self.version = self._check.found or self.version
-        return BackendUnavailable(f"{error.message}{remark}", retry_after=error.retry_after)
+        return BackendUnavailable(f"{error.message}{remark}", retry_after=error.retry_after, permanent=error.permanent)
 
     # -- Operation ------------------------------------------------------------
 
