@@ -161,7 +161,7 @@ class UpstreamClient:
         kept = self._idle.get(origin)
         while kept:
             since, connection = kept.pop()
-            if connection.usable(thoroughly=self._clock.seconds() - since > _TRUSTED_FOR):
+            if connection.usable(thoroughly=abs(self._clock.seconds() - since) > _TRUSTED_FOR):
                 return connection
             connection.drop()
         return None
