@@ -36,6 +36,7 @@ __all__ = [
     "PassthroughDisabled",
     "PassthroughNotConfigured",
     "RateLimited",
+    "RequestTimeout",
     "RequestTooLarge",
     "ServerShuttingDown",
     "SessionBusy",
@@ -200,6 +201,13 @@ class MethodNotSupported(_BadRequest):
 
     status = 405
     code = "method_not_supported"
+
+
+class RequestTimeout(_BadRequest):
+    """The client took too long to send its request."""
+
+    status = 408
+    code = "request_timeout"
 
 
 class SessionBusy(_BadRequest):

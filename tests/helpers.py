@@ -1,13 +1,16 @@
 """
-Helpers for tests that start a CLI: the real one, or the scripted one.
+Helpers for tests: a CLI to start, the real one or the scripted one, and a disk that is full.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ _SCRIPT = Path(__file__).parent / "bin" / "scripted_claude.py"
 
 MODES = (
     "normal",
+    "another-protocol",  # answers what nobody understands
     "deaf",  # answers no control request
     "dies-at-start",
     "dies-mid-turn",
@@ -69,3 +73,23 @@ def scripted_log(cli: str) -> list[dict[str, Any]]:
     """
     log = Path(f"{cli}.log")
     return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+@contextmanager
+def full_disk(room: int) -> Iterator[None]:
+    """
+    Let no file of this process grow beyond ``room`` bytes, as if the disk were full.
+    """
+    before = full_disk_of(os.getpid(), room)
+    try:
+        yield
+    finally:
+        full_disk_of(os.getpid(), before)
+
+
+def full_disk_of(pid: int, room: int) -> int:
+    """
+    Let no file of a process, or of one that it starts, grow beyond ``room`` bytes; return what it was allowed before.
+    """
+    _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    return resource.prlimit(pid, resource.RLIMIT_FSIZE, (room, hard))[0]

@@ -4,9 +4,11 @@ The documentation says all that there is, and nothing that there is not.
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,6 +33,45 @@ FOREIGN = {"CLAUDE_CONFIG_DIR", "DENY", "GET", "HEAD", "HOME", "LANG", "OPTIONS"
 """What the pages write as they write settings, and what is none."""
 
 
+FAULTS = (
+    "CLI missing",
+    "CLI not executable",
+    "CLI of another version",
+    "CLI dies at start",
+    "CLI dies mid-answer",
+    "CLI hangs before an answer",
+    "CLI hangs during an answer",
+    "CLI writes garbage",
+    "CLI writes a line of 20 MiB",
+    "CLI floods stderr",
+    "CLI ignores TERM",
+    "CLI leaves a grandchild",
+    "no room for a request's body",
+    "no directory for Claude Code's files",
+    "state directory cannot be written",
+    "upstream refuses",
+    "upstream resets",
+    "upstream stalls while connecting",
+    "upstream stalls in TLS",
+    "upstream stalls in the request's body",
+    "upstream stalls before or in its head",
+    "upstream stalls in its body",
+    "upstream sends a broken chunk",
+    "upstream sends 200 with an error body",
+    "client resets in its head",
+    "client resets in its body",
+    "client resets while it waits",
+    "client resets while it is answered",
+    "client sends half a body",
+    "client sends a head slowly",
+    "client sends a body slowly",
+    "client sends 10,000 headers",
+    "clock set forward",
+    "clock set back",
+)
+"""Promises that the table must hold; it may hold more."""
+
+
 def rows(page: str) -> Iterator[list[str]]:
     """
     Return the cells of all table rows of a reference page, without backticks.
@@ -38,6 +79,37 @@ def rows(page: str) -> Iterator[list[str]]:
     for line in (DOCS / "reference" / page).read_text().splitlines():
         if line.startswith("| `"):
             yield [cell.strip().replace("`", "") for cell in line.strip("|").split(" | ")]
+
+
+def faults() -> Iterator[tuple[str, list[str]]]:
+    """
+    Return the rows of the tables of faults: the fault, and the tests that it names.
+    """
+    for line in (DOCS / "reference" / "faults.md").read_text().splitlines():
+        if line.startswith("| ") and not line.startswith("| fault |"):
+            fault, outcome, operator, tests = (cell.strip() for cell in line.strip("|").split(" | "))
+            assert outcome and operator, line
+            yield fault, re.findall(r"`([^`]+)`", tests)
+
+
+def has_test(name: str) -> bool:
+    """
+    Whether there is a test of this name: ``file::test``, or ``file::test[case]`` where the file writes down the case.
+    """
+    file, _, test = name.partition("::")
+    function, _, case = test.partition("[")
+    functions, written = names_in(file)
+    return function in functions and (not case or case.removesuffix("]") in written)
+
+
+@cache
+def names_in(file: str) -> tuple[set[str], set[object]]:
+    """
+    Return the functions of a file of tests, and all that is written down in it.
+    """
+    tree = ast.parse((PROJECT / "tests" / file).read_text())
+    functions = {each.name for each in tree.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
+    return functions, {each.value for each in ast.walk(tree) if isinstance(each, ast.Constant)}
 
 
 def public_errors(error: type[ClaudeProxyError] = ClaudeProxyError) -> Iterator[type[ClaudeProxyError]]:
@@ -115,6 +187,16 @@ def test_every_error_is_exported() -> None:
     An error class that the documentation has can be imported by its users.
     """
     assert {error.__name__ for error in public_errors()} <= set(errors.__all__)
+
+
+def test_every_fault_is_documented() -> None:
+    """
+    The table of faults has each that is promised for, and the tests that it names are there.
+    """
+    documented = dict(faults())
+    assert [fault for fault in FAULTS if fault not in documented] == []
+    assert [fault for fault, tests in documented.items() if not tests] == []
+    assert [test for tests in documented.values() for test in tests if not has_test(test)] == []
 
 
 def test_every_route_is_documented() -> None:

@@ -122,6 +122,12 @@ class ServerConfig:
     max_body_bytes: int = setting(
         "MAX_BODY_BYTES", Integer(1), 32 * 1024 * 1024, "Largest request body; a larger one is answered with 413."
     )
+    client_header_timeout: float = setting(
+        "CLIENT_HEADER_TIMEOUT_MS", Milliseconds(1), 30.0, "How long a client may take for the head of a request."
+    )
+    client_body_timeout: float = setting(
+        "CLIENT_BODY_TIMEOUT_MS", Milliseconds(1), 30.0, "How long a client may take for each 16 KiB of a body."
+    )
     shutdown_timeout: float = setting(
         "SHUTDOWN_TIMEOUT_MS", Milliseconds(0), 10.0, "How long a stop waits for the requests in flight."
     )
@@ -197,6 +203,9 @@ class ClaudeConfig:
         "CLAUDE_PATH", Path(bare_name=True), "claude", "The CLI; the default also finds the one of the extra `cli`."
     )
     request_timeout: float = _request_timeout()
+    start_timeout: float = setting(
+        "CLAUDE_START_TIMEOUT_MS", Milliseconds(1), 30.0, "How long a CLI process may take until it first answers."
+    )
     warm_processes: int = setting(
         "WARM_PROCESSES", Integer(0, 1000), 2, "Booted CLI processes that wait for a conversation."
     )

@@ -90,8 +90,9 @@ class MemorySessionStore:
         return sum(len(shelf.sessions) for shelf in self._shelves.values())
 
     def _expired(self, session: Session) -> bool:
+        # A clock that is set back leaves sessions of the future; they do not live on until it has caught up.
         now = self._clock.seconds()
-        return now - session.touched > self._ttl or now - session.created > self._max_age
+        return abs(now - session.touched) > self._ttl or abs(now - session.created) > self._max_age
 
     def _forget_expired(self) -> None:
         # The order is the order of use, so whatever has expired by its idle time stands at the front.

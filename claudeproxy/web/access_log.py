@@ -81,11 +81,18 @@ def _fields(request: ProxyRequest, now: float) -> dict[str, Any]:
             fields["cost_usd"] = round(usage.cost_usd, 8)
     if began is not None:
         if answered is not None:
-            fields["first_byte_ms"] = round((answered - began) * 1000, 1)
-        fields["total_ms"] = round((now - began) * 1000, 1)
+            fields["first_byte_ms"] = _milliseconds(answered - began)
+        fields["total_ms"] = _milliseconds(now - began)
     if request.gone and not request.error:
         fields["client_left"] = True
     return fields
+
+
+def _milliseconds(seconds: float) -> float:
+    """
+    Return a span of time as it is logged; none is negative, also when the clock was set back in it.
+    """
+    return max(0.0, round(seconds * 1000, 1))
 
 
 def _told(text: str) -> str:

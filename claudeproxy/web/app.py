@@ -93,6 +93,8 @@ def make_site(app: ProxyApp, access_log: Callable[[ProxyRequest], None] | None =
         drain=app.drain,
         cross_origin=app.cross_origin,
         max_body_bytes=app.server.max_body_bytes,
+        header_timeout=app.server.client_header_timeout,
+        body_timeout=app.server.client_body_timeout,
         proxies=TrustedProxies(app.server.trusted_proxies),
         access_log=access_log,
     )

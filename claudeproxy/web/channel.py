@@ -1,11 +1,19 @@
 """
-One connection of a client, below the requests: HTTP that is none, bodies that are too large, silence.
+One connection of a client, below the requests: what is no HTTP, bodies that are too large, clients that are too slow.
 
 Whatever leaves the daemon leaves with the lines that :meth:`ProxyChannel.writeHeaders` adds, so no answer can lack a
 request id or a security header: not an error, not a relayed one, not one to bytes that are no HTTP. Nothing of what
 Twisted itself would say in HTML, or in silence, is left.
 
-This is the hot path. Lines that are always the same are made once, and no timer is set per request.
+How long a client may let the server wait
+    Between requests, for a fixed time. For the head of a request, from its first byte to its last. For a body there is
+    no bound on the whole, which would cut off a large upload on a slow line; but in each span of the body's timeout it
+    must come on by 16 KiB, or to its end. A byte now and then is not enough for either. Who is late within a request
+    gets 408. While a request is answered it is the server that lets the client wait. And when the connection is to be
+    closed, the client must take what is left of its answer as fast as it would have to ask for the next one.
+
+This is the hot path. Lines that are always the same are made once, and no timer is set per request: one timer looks at
+the time when it fires, and it fires no later than the shortest of these times after it was set.
 """
 
 # Twisted's web server has hardly any types.
@@ -24,7 +32,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES, HTTPChannel
 from twisted.web.http_headers import Headers
 
-from claudeproxy.errors import ClaudeProxyError, MalformedRequest
+from claudeproxy.errors import ClaudeProxyError, MalformedRequest, RequestTimeout
 from claudeproxy.web.answers import error_headers
 from claudeproxy.web.request import SECURITY_LINES, ProxyRequest
 from claudeproxy.wire.errorbody import openai_error
@@ -36,6 +44,12 @@ __all__ = ["ProxyChannel", "new_request_id"]
 
 _LINGER = 10.0
 """Seconds for which a refused client is still listened to, so that it reads why before its connection breaks."""
+
+_LEAST_PROGRESS = 16 * 1024
+"""Bytes by which a body must come on in the span of its timeout, unless it ends."""
+
+_IDLE, _HEAD, _BODY = "idle", "head", "body"
+"""What a connection waits for: a request, the rest of a head, the rest of a body."""
 
 _NO_STORE = b"Cache-Control: no-store\r\n"
 _CLOSE = b"Connection: close\r\n"
@@ -52,7 +66,10 @@ class ProxyChannel(HTTPChannel):
     _secure = False
     _peer: IAddress | None = None
     _host: IAddress | None = None
-    _heard = 0.0
+    _waits_for = _IDLE
+    _since = 0.0
+    _counted = 0
+    """Bytes of the body that had come then."""
     _timer: IDelayedCall | None = None
 
     def refuse(self, error: ClaudeProxyError) -> None:
@@ -78,10 +95,18 @@ class ProxyChannel(HTTPChannel):
         self.transport.write(body)
         self.clearLineBuffer()
         if ITCPTransport.providedBy(self.transport) and not self.isSecure():
-            self._arm(_LINGER, self.transport.abortConnection)
             self.transport.loseWriteConnection()
         else:
             self.loseConnection()
+        self._arm(_LINGER, self.transport.abortConnection)
+
+    def loseConnection(self) -> None:
+        """
+        Close the connection when all is written; a client that does not take it is cut off.
+        """
+        super().loseConnection()
+        if self in self.site.channels:
+            self._arm(self.site.idle_timeout, self.transport.abortConnection)
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
         """
@@ -150,14 +175,16 @@ class ProxyChannel(HTTPChannel):
         request.method, request.uri = self._command, self._path  # so that also a refusal says of what
         if self.length is not None and self.length > self.site.max_body_bytes:
             self.refuse(self.site.too_large())
-        else:
-            super().allHeadersReceived()
+            return
+        if self.length != 0:
+            self._waits_for, self._since, self._counted = _BODY, self.site.seconds(), 0
+        super().allHeadersReceived()
 
     def allContentReceived(self) -> None:
         """
         A request is complete.
         """
-        if not self._refused:
+        if not self._refused and self.requests[0].is_stored():
             super().allContentReceived()
 
     def lineLengthExceeded(self, line: bytes) -> None:
@@ -170,8 +197,8 @@ class ProxyChannel(HTTPChannel):
         """
         The client was silent for too long: nothing to say about it in the log.
         """
-        self._arm(_LINGER, self.transport.abortConnection)
         self.loseConnection()
+        self._arm(_LINGER, self.transport.abortConnection)
 
     def isSecure(self) -> bool:
         """
@@ -193,32 +220,47 @@ class ProxyChannel(HTTPChannel):
 
     def setTimeout(self, period: float | None) -> float | None:
         """
-        Set the seconds of silence after which the connection is given up, or None while a request is answered.
+        Wait for the next request for so many seconds, or for nothing (None) while a request is answered.
 
-        Twisted does so twice per request, and once per read, with a timer each. Here one timer looks at the time when
-        it fires.
+        Twisted does so twice per request, with a timer each.
         """
         previous: float | None = self.timeOut
         self.timeOut = period  # type: ignore[assignment]  # Twisted's own default is whole seconds
-        self._heard = self.site.seconds()
+        self._waits_for, self._since = _IDLE, self.site.seconds()
         if period is not None and self._timer is None:
-            self._arm(period, self._check_silence)
+            self._arm(self.site.shortest_wait, self._look)
         return previous
 
     def resetTimeout(self) -> None:
         """
-        The client was heard.
+        The client was heard; Twisted says so with every read.
         """
-        self._heard = self.site.seconds()
+        if self._waits_for is _IDLE:
+            self._waits_for, self._since = _HEAD, self.site.seconds()
 
-    def _check_silence(self) -> None:
+    def _look(self) -> None:
+        """
+        Give up on a client that has let the server wait for too long, or look again when it could have.
+        """
         if self.timeOut is None:
             return
-        left = self._heard + self.timeOut - self.site.seconds()
+        site, now = self.site, self.site.seconds()
+        allowed = {_IDLE: self.timeOut, _HEAD: site.header_timeout, _BODY: site.body_timeout}[self._waits_for]
+        left = self._since + allowed - now
+        if left <= 0 and self._waits_for is _BODY:
+            received = self.requests[0].received
+            if received - self._counted >= _LEAST_PROGRESS:
+                self._counted, self._since, left = received, now, allowed
         if left > 0:
-            self._arm(left, self._check_silence)
-        else:
+            self._arm(min(left, site.shortest_wait), self._look)
+        elif self._waits_for is _IDLE:
             self.timeoutConnection()
+        elif self._waits_for is _HEAD:
+            self.refuse(RequestTimeout(f"The head of the request was not complete after {allowed:g} s."))
+        else:
+            self.refuse(
+                RequestTimeout(f"The body of the request came too slowly: less than 16 KiB within {allowed:g} s.")
+            )
 
     def _arm(self, delay: float, call: Callable[[], object]) -> None:
         """

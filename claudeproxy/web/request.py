@@ -7,7 +7,9 @@ One request of a client: what it is, and what becomes known of it on its way.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any, Protocol
@@ -111,7 +113,8 @@ class ProxyRequest(Request):
     def __init__(self, channel: ProxyChannel) -> None:
         super().__init__(channel, parsePOSTFormSubmission=False)
         self.site = channel.site
-        self._received = 0
+        self.received = 0
+        """Bytes of the body that have come."""
         self._headers: Mapping[bytes, Sequence[bytes]] = {}
 
     # -- Called by the channel, in this order ---------------------------------
@@ -127,11 +130,27 @@ class ProxyRequest(Request):
         """
         A piece of the body has come.
         """
-        self._received += len(data)
-        if self._received > self.site.max_body_bytes:
+        self.received += len(data)
+        if self.received > self.site.max_body_bytes:
             self.channel.refuse(self.site.too_large())
-        else:
+            return
+        try:
             self.content.write(data)
+        except OSError as error:
+            self._cannot_store(error)
+
+    def is_stored(self) -> bool:
+        """
+        All of the body has come. Return whether it can be read; if it cannot, the client is told.
+        """
+        if type(self.content) is SpooledTemporaryFile:
+            try:
+                # What is left in a buffer would not fit later either.
+                self.content.flush()
+            except OSError as error:
+                self._cannot_store(error)
+                return False
+        return True
 
     def process(self) -> None:
         """
@@ -247,6 +266,20 @@ class ProxyRequest(Request):
         """
         if self.ticket is not None:
             self.ticket.release()
+
+    def _cannot_store(self, error: OSError) -> None:
+        """
+        There is no room for the body, or no directory for its file. The operator learns why.
+        """
+        file, self.content = self.content, BytesIO()
+        with suppress(OSError):
+            file.close()  # which tries once more to write
+        self.channel.refuse(InternalError("The server cannot store the body of the request."))
+        self._log.error(
+            "The body of a request cannot be stored: {reason}",
+            reason=os.strerror(error.errno or 0),
+            request_id=self.request_id.decode("ascii"),
+        )
 
     def _answer(self, error: ClaudeProxyError) -> None:
         self.error = error.code

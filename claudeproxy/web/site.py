@@ -26,7 +26,7 @@ from claudeproxy.web.request import SECURITY_LINES, ProxyRequest
 __all__ = ["ProxySite"]
 
 _IDLE_TIMEOUT = 75.0
-"""Seconds for which a connection may be silent, between requests or within one; clients keep theirs for less."""
+"""Seconds for which a connection may be silent between requests; clients keep theirs for less."""
 
 _LONGEST_REQUEST_ID = 128
 
@@ -47,16 +47,24 @@ class ProxySite(Site):
         drain: Drain,
         cross_origin: CrossOrigin,
         max_body_bytes: int,
+        header_timeout: float,
+        body_timeout: float,
         proxies: TrustedProxies,
         access_log: Callable[[ProxyRequest], None] | None = None,
     ) -> None:
         """
         :param resource: answers every request.
+        :param header_timeout: seconds that a client may take for the head of a request.
+        :param body_timeout: seconds that it may take for each piece of a body (see the channel).
         :param access_log: called with each request when it is over.
         """
         super().__init__(resource, reactor=clock, timeout=cast(Any, _IDLE_TIMEOUT), parsePOSTFormSubmission=False)
         self.drain = drain
         self.max_body_bytes = max_body_bytes
+        self.idle_timeout = _IDLE_TIMEOUT
+        self.header_timeout, self.body_timeout = header_timeout, body_timeout
+        self.shortest_wait = min(_IDLE_TIMEOUT, header_timeout, body_timeout)
+        """The shortest of the times that a client may let the server wait."""
         self.channels: set[ProxyChannel] = set()
         """The open connections."""
         self.seconds = clock.seconds

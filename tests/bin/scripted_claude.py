@@ -38,6 +38,8 @@ OPTIONS = {
     "message": "API Error: scripted",
     # What it does not react to: any of "TERM", "INT", "eof", "interrupt".
     "ignores": [],
+    # What it answers to --version.
+    "version": "2.1.329",
     # A file that gets a JSON line for each start and for each line of stdin.
     "log": "",
 }
@@ -103,6 +105,9 @@ class Script:
         for name in ("TERM", "INT"):
             if name in self.options["ignores"]:
                 signal.signal(getattr(signal, "SIG" + name), signal.SIG_IGN)
+        if self.arguments == ["--version"]:
+            self.write(f"{self.options['version']} (Claude Code)\n".encode())
+            os._exit(0)
         time.sleep(self.options["boot_delay"])
         if self.options["mode"] == "dies-at-start":
             self.die()
@@ -158,6 +163,9 @@ class Script:
         subtype = line["request"]["subtype"]
         if self.options["mode"] == "deaf":
             return subtype
+        if self.options["mode"] == "another-protocol":
+            self.say(jsonrpc="2.0", id=line["request_id"], error={"code": -32601, "message": "Method not found"})
+            return subtype
         payload = {"version": VERSION} if subtype == "get_binary_version" else {}
         if subtype == "interrupt":
             payload = {"still_queued": []}
@@ -174,6 +182,8 @@ class Script:
         mode = self.options["mode"]
         if mode == "wrong-session-id":
             self.session_id = str(uuid.uuid4())
+        if mode == "another-protocol":
+            return None
         if mode == "hangs-before-turn":
             self.hang()
             return self.interrupted_result()

@@ -94,7 +94,9 @@ class Spawner:
     ended: int = 0
     most_at_once: int = 0
 
-    def spawnProcess(self, process: ClaudeProcess, *args: Any, **kwargs: Any) -> Any:
+    def spawnProcess(self, process: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(process, ClaudeProcess):
+            return self._reactor.spawnProcess(process, *args, **kwargs)
         tell_pool = process.on_ended
 
         def ended(process: ClaudeProcess) -> None:

@@ -4,15 +4,19 @@ Fixtures of the live tests.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
 
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
 
 from claudeproxy.testing.anthropic import StubAnthropic
-from tests.helpers import real_cli
+from claudeproxy.testing.openai import StubOpenAI
+from tests.helpers import real_cli, scripted_cli
 from tests.live.claude import LiveBackend, Make
+from tests.live.whole import Whole
 
 
 @pytest_twisted.async_yield_fixture
@@ -37,3 +41,22 @@ async def claude(stub_anthropic: StubAnthropic) -> AsyncIterator[Make]:
     yield make
     await gatherResults([live.stop() for live in made])
     assert [pid for live in made for pid in live.pids_alive()] == []
+
+
+@pytest_twisted.async_yield_fixture
+async def whole(stub_openai: StubOpenAI, tmp_path: Path) -> AsyncIterator[Callable[..., Whole]]:
+    """
+    Makes all of the daemon on a scripted CLI and a stub upstream; in the end nothing is in use or left.
+    """
+    made: list[Whole] = []
+
+    def make(mode: str = "normal", claude: dict[str, str] | None = None, upstream: str = "", **options: Any) -> Whole:
+        relay = {name: options.pop(name) for name in tuple(options) if name.endswith("_timeout")}
+        server = options.pop("server", None)
+        environ = {"CLAUDE_PATH": scripted_cli(tmp_path, mode, **options), **(claude or {})}
+        made.append(Whole.make(reactor, upstream or stub_openai.base_url, environ, server=server, **relay))
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.stop()

@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 
 from tests.live.claude import alive, until
 
-__all__ = ["Daemon", "Exit"]
+__all__ = ["Daemon", "Exit", "refuses"]
 
 _LISTENING = re.compile(r"listening at ((?:https?://|unix:)[^\s\"]+)")
 
@@ -65,16 +65,20 @@ class Daemon(ProcessProtocol):
         *arguments: str,
         terminal: bool = False,
         listening: socket | None = None,
+        stdout: int | None = None,
     ) -> Daemon:
         """
         Start it with these settings and nothing else of this process's environment but its PATH.
 
         :param terminal: in a terminal of its own.
         :param listening: handed over to it, as systemd does.
+        :param stdout: a file that it writes to; then nothing of it is seen here.
         """
         daemon = cls(reactor)
         command = [sys.executable, "-m", "twisted", "claudeproxy", *arguments]
         options: dict[str, Any] = {"usePTY": terminal}
+        if stdout is not None:
+            options["childFDs"] = {0: "w", 1: stdout, 2: "r"}
         where = {} if "LISTEN" in environ else {"PORT": "0"}
         if listening is not None:
             command = ["/bin/sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh", *command]
@@ -128,6 +132,12 @@ class Daemon(ProcessProtocol):
         """Whether it has."""
         return self._ended is not None
 
+    async def is_gone(self) -> None:
+        """Kill it if it still runs; nothing of it may be left then."""
+        if not self.has_ended:
+            await self.kill(signal.SIGKILL)
+        await until(self.reactor, lambda: not self.look())
+
     def ended(self) -> Deferred[Exit]:
         """Fire when it has ended."""
         waiting: Deferred[Exit] = Deferred()
@@ -156,3 +166,9 @@ class Daemon(ProcessProtocol):
         waiting, self._waiting = self._waiting, []
         for deferred in waiting:
             deferred.callback(self._ended)
+
+
+def refuses(url: str) -> bool:
+    """Whether nothing listens there any more."""
+    with socket() as client:
+        return client.connect_ex(("127.0.0.1", int(url.rpartition(":")[2]))) != 0

@@ -8,7 +8,6 @@ import json
 import os
 import shlex
 import signal
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -26,7 +25,7 @@ from claudeproxy.testing.anthropic import StubAnthropic
 from claudeproxy.testing.openai import StubOpenAI
 from tests.helpers import real_cli, scripted_cli
 from tests.live.claude import until
-from tests.live.daemon import Daemon
+from tests.live.daemon import Daemon, refuses
 
 Start = Callable[..., Daemon]
 
@@ -44,9 +43,7 @@ async def start() -> AsyncIterator[Start]:
 
     yield start
     for daemon in daemons:
-        if not daemon.has_ended:
-            await daemon.kill(signal.SIGKILL)
-        await until(reactor, lambda daemon=daemon: not daemon.look())  # type: ignore[misc]
+        await daemon.is_gone()
 
 
 @pytest.fixture
@@ -233,12 +230,6 @@ async def test_a_second_signal_ends_it_at_once(start: Start, both: dict[str, str
 
     assert ended.code == 1
     await until(reactor, lambda: not daemon.look(), 1)
-
-
-def refuses(url: str) -> bool:
-    """Whether nothing listens there any more."""
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", int(url.rpartition(":")[2]))) != 0
 
 
 @pytest_twisted.ensureDeferred

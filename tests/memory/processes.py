@@ -14,6 +14,8 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
+from claudeproxy.backends.claude.process import ClaudeProcess
+
 __all__ = ["Process", "Spawner"]
 
 
@@ -73,6 +75,11 @@ class Process:
                 self.protocol.processExited(reason)
             self.protocol.processEnded(reason)
 
+    def ask(self) -> None:
+        """Start and end at once, without a word."""
+        self.protocol.makeConnection(self)  # type: ignore[arg-type]
+        self.end()
+
     # -- What the daemon does to it -------------------------------------------
 
     def write(self, data: bytes) -> None:
@@ -110,10 +117,14 @@ class Spawner:
     """Whether nothing can be started just now."""
 
     def spawnProcess(
-        self, protocol: ProcessProtocol, executable: str, args: Sequence[str], env: Mapping[str, str], path: str
+        self, protocol: ProcessProtocol, executable: str, args: Sequence[str], env: Mapping[str, str], path: str = ""
     ) -> Any:
         if self.broken:
             raise OSError("no more processes")
+        if not isinstance(protocol, ClaudeProcess):
+            # The question for the version of a CLI that died; this one has none.
+            Process(self.clock, protocol, 0, "").ask()
+            return None
         (session_id,) = (arg.partition("=")[2] for arg in args if arg.startswith(("--session-id=", "--resume=")))
         process = Process(self.clock, protocol, 2**30 + len(self.processes), session_id)
         self.processes.append(process)

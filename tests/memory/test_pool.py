@@ -39,6 +39,8 @@ class Bench:
     working: list[ClaudeProcess] = field(factory=list)
     resting: list[ClaudeProcess] = field(factory=list)
     refused: list[type[Exception]] = field(factory=list)
+    behind: float = 0.0
+    """How far the clock was set back in all."""
 
     @classmethod
     def make(cls, places: int, warm: int) -> Bench:
@@ -97,6 +99,10 @@ class Bench:
         if self.spawner.alive:
             self.spawner.alive[index % len(self.spawner.alive)].end()
 
+    def set_back(self, seconds: float) -> None:
+        self.clock.rightNow -= seconds
+        self.behind += seconds
+
     def linger(self, index: int) -> None:
         if self.spawner.alive:
             self.spawner.alive[index % len(self.spawner.alive)].exit()
@@ -116,7 +122,8 @@ operations = st.lists(
     st.one_of(
         st.tuples(st.just("take"), st.sampled_from(KINDS)),
         st.tuples(st.sampled_from(["rest", "wake", "discard", "leave", "die", "linger"]), st.integers(0, 9)),
-        st.tuples(st.just("advance"), st.sampled_from([0.01, 0.05, 0.3, 6.0, 400.0])),
+        st.tuples(st.just("advance"), st.sampled_from([0.01, 0.05, 0.3, 6.0, 400.0, 86400.0])),
+        st.tuples(st.just("set_back"), st.sampled_from([0.5, 3600.0])),
     ),
     max_size=40,
 )
@@ -125,7 +132,10 @@ operations = st.lists(
 @settings(deadline=None, max_examples=150)
 @given(st.integers(1, 4), st.integers(0, 3), operations)
 def test_whatever_happens_the_limit_holds_and_everything_ends(places: int, warm: int, steps: list[Any]) -> None:
-    """Through any arrivals, departures and deaths no place is exceeded or lost, and after a stop nothing is left."""
+    """
+    Through any arrivals, departures, deaths and jumps of the clock no place is exceeded or lost, and after a stop
+    nothing is left.
+    """
     bench = Bench.make(places, warm)
     for name, argument in steps:
         if name == "advance":
@@ -136,7 +146,7 @@ def test_whatever_happens_the_limit_holds_and_everything_ends(places: int, warm:
 
     stopped = bench.pool.stop()
     bench.working.clear()
-    bench.clock.pump([0.5] * 10)
+    bench.clock.pump([bench.behind, *[0.5] * 10])
     assert stopped.called
     assert bench.pool.counts() == PoolCounts(0, 0, 0, 0, 0)
     assert bench.spawner.alive == []

@@ -10,11 +10,11 @@ from typing import Any
 
 from attrs import define, field, frozen
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import alsoProvides, implementer
 
 from claudeproxy.config import (
     AuthConfig,
@@ -37,7 +37,7 @@ from claudeproxy.web.channel import ProxyChannel
 from claudeproxy.web.site import ProxySite
 from tests.memory.doubles import MemoryBackend, MemoryRelay
 
-__all__ = ["KEY", "Answer", "House", "Wire", "chat_body"]
+__all__ = ["KEY", "Answer", "House", "Wire", "chat_body", "parse"]
 
 KEY = "test-key"
 
@@ -152,7 +152,7 @@ class Wire:
 
     def answer(self, head_only: bool = False) -> Answer:
         """Take the next answer off the wire, as far as it has come."""
-        answer, rest = _parse(self.sent, head_only, self.closing)
+        answer, rest = parse(self.sent, head_only, self.closing)
         self.transport.clear()
         self.transport.write(rest)
         return answer
@@ -170,7 +170,12 @@ class Wire:
         self.channel.connectionLost(Failure(ConnectionDone()))
 
 
-def _parse(data: bytes, head_only: bool, closing: bool) -> tuple[Answer, bytes]:
+def parse(data: bytes, head_only: bool = False, closing: bool = False) -> tuple[Answer, bytes]:
+    """
+    Read one answer off ``data``, and return it and what follows.
+
+    :param closing: the connection has ended, or is about to.
+    """
     head, found, rest = data.partition(b"\r\n\r\n")
     assert found, f"no answer in {data!r}"
     status_line, *lines = head.decode("latin-1").split("\r\n")
@@ -253,11 +258,13 @@ class House:
         )
         self.site = make_site(self.app, AccessLog(self.threshold, self.events.append))
 
-    def connect(self) -> Wire:
-        """A client connects."""
+    def connect(self, secure: bool = False) -> Wire:
+        """A client connects; ``secure`` says that it is by TLS."""
         channel = self.site.buildProtocol(None)
         assert isinstance(channel, ProxyChannel)
         wire = Wire(channel, _Transport())
+        if secure:
+            alsoProvides(wire.transport, ISSLTransport)
         channel.makeConnection(wire.transport)
         return wire
 

@@ -100,6 +100,7 @@ def test_errors_are_told_by_status() -> None:
         "401",
         "403",
         "404",
+        "408",
         "409",
         "413",
         "415",

@@ -73,6 +73,23 @@ def test_a_session_expires_by_age() -> None:
     assert sessions.get("a", "t") is None
 
 
+def test_time_that_is_set_back() -> None:
+    """A clock that is set back by more than a session's time ends it; by less, it prolongs it by no more than that."""
+    clock = Clock()
+    clock.advance(10_000)
+    sessions = store(clock)
+    sessions.put(session("a", clock))
+    clock.rightNow -= 50
+    assert sessions.get("a", "t") is not None
+    clock.rightNow -= 11
+    assert sessions.get("a", "t") is None
+
+    sessions.put(session("b", clock))
+    clock.rightNow -= 50
+    clock.advance(111)
+    assert sessions.get("b", "t") is None
+
+
 def test_memory_is_bounded_by_forgetting_the_longest_unused() -> None:
     """Histories beyond the bound push out those that were used least recently, and only those."""
     clock = Clock()

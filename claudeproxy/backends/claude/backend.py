@@ -4,6 +4,7 @@ The Claude Code CLI as a chat backend: which process serves a turn, and what bec
 
 from __future__ import annotations
 
+import os
 from uuid import uuid4
 
 from attrs import define, evolve, field, frozen
@@ -184,6 +185,9 @@ class ClaudeBackend:
             sink.flow_from(process)
             process.configure(session.model, turn_settings(request.settings))
             outcome = await process.run_turn(tuple(message.text for message in texts), sink.event)
+        except BackendUnavailable as error:
+            self._pool.discard(process)
+            raise await self._pool.explained(error) from error
         except BaseException:
             # What the process has seen is no longer what the session holds.
             self._pool.discard(process)
@@ -217,7 +221,9 @@ class ClaudeBackend:
                 write_transcript(launch.transcript_path, content)
             except OSError as error:
                 self._pool.discard(process)
-                raise BackendUnavailable(f"The history cannot be handed to Claude Code: {error.strerror}.") from error
+                raise BackendUnavailable(
+                    f"The history cannot be handed to Claude Code: {os.strerror(error.errno or 0)}."
+                ) from error
         process.initialize(session.system)
         return process
 

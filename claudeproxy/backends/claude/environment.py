@@ -155,20 +155,30 @@ class Launcher:
         scratch = Path(tempfile.mkdtemp(dir=self._scratch_root()))
         # With a subscription the CLI tells the model its working directory: it gets a name that tells nothing.
         working, config = scratch / "w", scratch / "c"
-        working.mkdir()
-        config.mkdir()
+        try:
+            working.mkdir()
+            config.mkdir()
+        except OSError:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
         if self._config.login:
             config = self._own_config_directory()
         return Launch(
             kind=kind,
             model=model,
             session_id=session_id,
-            arguments=(*_LAUNCH, str(os.getpid()), cli, *self._arguments(kind, model, session_id)),
+            arguments=(*self._launch(cli), *self._arguments(kind, model, session_id)),
             environment=self._child_environment(scratch, config),
             config_directory=config,
             working_directory=working,
             scratch=scratch,
         )
+
+    def version_arguments(self, cli: str) -> tuple[str, ...]:
+        """
+        How to ask the CLI for its version.
+        """
+        return (*self._launch(cli), "--version")
 
     def clean_up(self) -> None:
         """
@@ -184,15 +194,25 @@ class Launcher:
             temporary = Path(tempfile.gettempdir())
             _sweep(temporary)
             self._release()
-            self._root = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=temporary))
-            self._lock = os.open(self._root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            root = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=temporary))
+            try:
+                self._lock = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            except OSError:
+                # Without its lock the next daemon could not know whose it is, and would leave it.
+                shutil.rmtree(root, ignore_errors=True)
+                raise
             fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self._root = root
         return self._root
 
     def _release(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    @staticmethod
+    def _launch(cli: str) -> tuple[str, ...]:
+        return (*_LAUNCH, str(os.getpid()), cli)
 
     def _own_config_directory(self) -> Path:
         configured = self._environ.get("CLAUDE_CONFIG_DIR")

@@ -6,9 +6,13 @@ from __future__ import annotations
 
 import re
 
+from twisted.internet.error import ProcessDone, ProcessTerminated
+from twisted.python.failure import Failure
+
 from claudeproxy.errors import (
     BackendAuthFailed,
     BackendError,
+    BackendUnavailable,
     ClaudeProxyError,
     ContextLengthExceeded,
     InvalidValue,
@@ -21,7 +25,7 @@ from claudeproxy.errors import (
 from claudeproxy.ops.redaction import redact
 from claudeproxy.wire.claude_cli import TurnResult
 
-__all__ = ["failure_of", "reset_time"]
+__all__ = ["ended_early", "exit_in_words", "failure_of", "reset_time"]
 
 # The texts are the CLI's and the API's own, collected in peers.md E; there is no code for them on the wire.
 _CONTEXT = re.compile(r"prompt is too long|context (?:length|window)|too many total text bytes", re.I)
@@ -86,3 +90,24 @@ def _auth_failed(text: str) -> BackendAuthFailed:
         f"Claude Code's own credentials were refused: {text}. The operator must check ANTHROPIC_API_KEY, "
         "ANTHROPIC_AUTH_TOKEN, CLAUDE_CODE_OAUTH_TOKEN or the CLI's login."
     )
+
+
+def exit_in_words(reason: Failure) -> str:
+    """
+    Return how a process ended, from what Twisted says of it.
+    """
+    error = reason.value
+    if isinstance(error, ProcessTerminated) and error.signal is not None:
+        return f"signal {error.signal}"
+    return f"exit code {error.exitCode}" if isinstance(error, ProcessDone | ProcessTerminated) else str(error)
+
+
+def ended_early(booted: bool, status: str | None) -> ClaudeProxyError:
+    """
+    Return the error of a process that ended before its turn.
+
+    :param booted: it had said something.
+    """
+    if booted:
+        return BackendError(f"Claude Code ended before its answer was complete: {status}.")
+    return BackendUnavailable(f"Claude Code does not start: {status}.", retry_after=5)

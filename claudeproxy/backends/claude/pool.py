@@ -9,12 +9,13 @@ The invariant, after every change: waiting + working + resting + ending <= max_p
 
 from __future__ import annotations
 
+import os
 from collections import Counter, deque
 from collections.abc import Callable
 from functools import partial
 
 from attrs import define, field, frozen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorProcess, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -23,6 +24,7 @@ from claudeproxy.backends.claude.demand import Demand
 from claudeproxy.backends.claude.environment import FRESH, Kind, Launcher
 from claudeproxy.backends.claude.process import Caps, ClaudeProcess
 from claudeproxy.backends.claude.usage_limits import UsageLimits
+from claudeproxy.backends.claude.version import VersionCheck
 from claudeproxy.config import ClaudeConfig
 from claudeproxy.errors import BackendUnavailable, CapacityExceeded, ClaudeProxyError, ServerShuttingDown
 
@@ -70,7 +72,7 @@ class Pool:
     limits: UsageLimits
     """Of the account, as the processes tell them."""
     version: str | None = field(init=False, default=None)
-    """The CLI's version, once a process has said it."""
+    """The CLI's version, once it has said it."""
     failure: str | None = field(init=False, default=None)
     """Why the last process did not start; None while they do."""
     _waiting: list[ClaudeProcess] = field(init=False, factory=list)
@@ -84,6 +86,10 @@ class Pool:
     _failures: int = field(init=False, default=0)
     _stopping: bool = field(init=False, default=False)
     _empty: list[Deferred[None]] = field(init=False, factory=list)
+    _check: VersionCheck = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._check = VersionCheck(self._launcher, self._spawner, self._clock)
 
     # -- Conversations ask ----------------------------------------------------
 
@@ -139,6 +145,14 @@ class Pool:
         self._ending.add(process)
         process.end()
 
+    async def explained(self, error: BackendUnavailable) -> BackendUnavailable:
+        """
+        Return the error of a process that did not start, with a word on the CLI's version when that may be the reason.
+        """
+        remark = await self._check.remark()
+        self.version = self._check.found or self.version
+        return BackendUnavailable(f"{error.message}{remark}", retry_after=error.retry_after, permanent=error.permanent)
+
     # -- Operation ------------------------------------------------------------
 
     def start(self) -> None:
@@ -153,6 +167,7 @@ class Pool:
         """
         self._stopping = True
         self._cancel_refill()
+        self._check.stop()
         while self._queue:
             self._queue.popleft().granted.errback(ServerShuttingDown("The server is shutting down."))
         for process in [*self._waiting, *self._working, *self._resting]:
@@ -250,9 +265,11 @@ class Pool:
         try:
             launch = self._launcher.prepare(cli, kind)
         except OSError as error:
-            raise self._cannot_start(f"no working directory for Claude Code: {error.strerror}") from error
+            # The words of some name directories.
+            reason = f"no working directory for it ({os.strerror(error.errno or 0)})"
+            raise self._cannot_start(reason, permanent=False) from error
         caps = Caps(self._config.max_output_bytes, self._config.max_line_bytes, self._config.max_stderr_bytes)
-        process = ClaudeProcess(launch, caps, self._clock, self.limits, self._ended)
+        process = ClaudeProcess(launch, caps, self._clock, self.limits, self._ended, self._config.start_timeout)
         try:
             self._spawner.spawnProcess(
                 process,
@@ -267,9 +284,9 @@ class Pool:
             raise self._cannot_start(f"Claude Code cannot be started ({type(error).__name__})") from error
         return process
 
-    def _cannot_start(self, reason: str) -> BackendUnavailable:
+    def _cannot_start(self, reason: str, *, permanent: bool = True) -> BackendUnavailable:
         self.failure = reason
-        return BackendUnavailable(f"Claude Code is not available: {reason}.", permanent=True)
+        return BackendUnavailable(f"Claude Code is not available: {reason}.", permanent=permanent)
 
     def _started_well(self, process: ClaudeProcess) -> None:
         self.version = process.version or self.version
@@ -281,21 +298,28 @@ class Pool:
 
     def _ended(self, process: ClaudeProcess) -> None:
         # One that a conversation took before it could show that it lives is no better.
-        failed = process in self._waiting or (process in self._working and not process.booted)
+        failed = process in self._waiting or process.silent or (process in self._working and not process.booted)
         self._forget(process)
         self._ending.discard(process)
-        if failed:
+        if failed and not self._stopping:
             self._failures += 1
             self.failure = f"Claude Code does not start: {process.exit_status}"
-            self._log.warn(
-                "{failure} (attempt {failures}). {stderr}",
-                failure=self.failure,
-                failures=self._failures,
-                stderr=process.stderr_end(),
-            )
+            ensureDeferred(self._tell(self.failure, self._failures, process.stderr_end()))
         self._tell_empty()
         if not self._stopping:
             self._serve()
+
+    async def _tell(self, failure: str, failures: int, stderr: str) -> None:
+        """
+        Tell the operator that the CLI does not start.
+        """
+        try:
+            error = await self.explained(BackendUnavailable(f"{failure}."))
+        except CancelledError:
+            return  # the pool stops
+        self._log.warn(
+            "{failure} (attempt {failures}) {stderr}", failure=error.message, failures=failures, stderr=stderr
+        )
 
     def _forget(self, process: ClaudeProcess) -> None:
         """

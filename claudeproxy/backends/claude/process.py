@@ -15,14 +15,14 @@ from uuid import uuid4
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.error import ProcessDone, ProcessTerminated
-from twisted.internet.interfaces import IPushProducer, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from claudeproxy.backends.claude.environment import Launch
+from claudeproxy.backends.claude.failures import ended_early, exit_in_words
 from claudeproxy.backends.claude.reaper import Reaper
 from claudeproxy.backends.claude.settings import NEUTRAL
 from claudeproxy.backends.claude.stderr import Stderr
@@ -30,7 +30,7 @@ from claudeproxy.backends.claude.stdin import StdinFeeder
 from claudeproxy.backends.claude.turn import Outcome, Turn
 from claudeproxy.backends.claude.usage_limits import UsageLimits
 from claudeproxy.core.events import StreamEvent
-from claudeproxy.errors import BackendError, BackendUnavailable, ClaudeProxyError, OutputLimitExceeded
+from claudeproxy.errors import BackendError, ClaudeProxyError, OutputLimitExceeded
 from claudeproxy.ops.redaction import redact
 from claudeproxy.wire import claude_cli
 from claudeproxy.wire.claude_cli import ControlRequest, ControlResponse, Initialized, LimitSignal, Line, TurnResult
@@ -77,7 +77,8 @@ class ClaudeProcess(ProcessProtocol):
     The ``ProcessProtocol`` of one CLI.
 
     :ivar launch: what it was started with.
-    :ivar booted: it has answered a first request; one that resumes never says so before it is used.
+    :ivar booted: it has said something that we understand; one that resumes never does before it is used.
+    :ivar silent: it was given up because it did not.
     :ivar version: the CLI's version, once it has said it.
     """
 
@@ -89,7 +90,10 @@ class ClaudeProcess(ProcessProtocol):
     _limits: UsageLimits
     on_ended: Callable[[ClaudeProcess], None]
     """Called once, when nothing of it is left."""
+    _start_timeout: float
+    """Seconds from the first thing that it is asked to the first that it says."""
     booted: bool = field(init=False, default=False)
+    silent: bool = field(init=False, default=False)
     version: str | None = field(init=False, default=None)
     cost_usd: float = field(init=False, default=0.0)
     exit_status: str | None = field(init=False, default=None)
@@ -104,6 +108,7 @@ class ClaudeProcess(ProcessProtocol):
     _requests: dict[str, Callable[[ControlResponse], None]] = field(init=False, factory=dict)
     _request_count: int = field(init=False, default=0)
     _stderr: Stderr = field(init=False)
+    _start_timer: IDelayedCall | None = field(init=False, default=None)
     _transport: _Transport = field(init=False)
     _pid: int = field(init=False)
     _stdin: StdinFeeder = field(init=False)
@@ -183,7 +188,7 @@ class ClaudeProcess(ProcessProtocol):
         ends the process.
         """
         if self._ended:
-            return fail(_ended_early(self.booted, self.exit_status))
+            return fail(ended_early(self.booted, self.exit_status))
 
         def cancelled(done: Deferred[Outcome]) -> None:
             turn.abandon()
@@ -270,7 +275,7 @@ class ClaudeProcess(ProcessProtocol):
     def processExited(self, reason: Failure) -> None:
         """See ``ProcessProtocol``: the CLI is gone, its pipes may not be."""
         self._exited = True
-        self.exit_status = _describe(reason)
+        self.exit_status = self.exit_status or exit_in_words(reason)
         # Its last words are still in the pipes, and unless they are read it never ends.
         self.resumeProducing()
         # A child that it left behind may hold its stdout open for ever.
@@ -280,6 +285,7 @@ class ClaudeProcess(ProcessProtocol):
         """See ``ProcessProtocol``: nothing is left; only now is its place free."""
         self._ended = self._exited = True
         self._reaper.finished()
+        self._stop_start_timer()
         self._stdin.close()
         self._stderr.closed()
         turn, self._turn = self._turn, None
@@ -291,7 +297,7 @@ class ClaudeProcess(ProcessProtocol):
                 status=self.exit_status,
                 stderr=self.stderr_end(),
             )
-            turn.fail(_ended_early(self.booted, self.exit_status))
+            turn.fail(ended_early(self.booted, self.exit_status))
 
     # -- IMortal --------------------------------------------------------------
 
@@ -326,10 +332,12 @@ class ClaudeProcess(ProcessProtocol):
         except claude_cli.NotALine:
             self._log.debug("Claude Code wrote {size} bytes that are not its protocol", size=len(raw))
             return
-        self.booted = True
+        if line is None:
+            return
+        if not self.booted:
+            self.booted = True
+            self._stop_start_timer()
         match line:
-            case None:
-                return
             case ControlResponse(request_id=request_id):
                 answered = self._requests.pop(request_id, None)
                 if answered is not None:
@@ -367,24 +375,25 @@ class ClaudeProcess(ProcessProtocol):
         self.end()
 
     def _request(self, line: Callable[[str], bytes], answered: Callable[[ControlResponse], None]) -> None:
+        if not (self.booted or self._ending) and self._start_timer is None:
+            self._start_timer = self._clock.callLater(self._start_timeout, self._does_not_start)
         self._request_count += 1
         request_id = f"r{self._request_count}"
         self._requests[request_id] = answered
         self._stdin.write(line(request_id))
 
+    def _does_not_start(self) -> None:
+        """
+        It was asked something and has said nothing: it hangs, or speaks another protocol.
+        """
+        self.silent = True
+        self.exit_status = f"no answer within {self._start_timeout:g} s"
+        self._fault(ended_early(self.booted, self.exit_status))
+
+    def _stop_start_timer(self) -> None:
+        if self._start_timer is not None and self._start_timer.active():
+            self._start_timer.cancel()
+
     def _must_succeed(self, response: ControlResponse) -> None:
         if response.error is not None and self._turn is not None:
             self._turn.fail(BackendError(f"Claude Code refused a setting: {redact(response.error)}"))
-
-
-def _describe(reason: Failure) -> str:
-    error = reason.value
-    if isinstance(error, ProcessTerminated) and error.signal is not None:
-        return f"signal {error.signal}"
-    return f"exit code {error.exitCode}" if isinstance(error, ProcessDone | ProcessTerminated) else str(error)
-
-
-def _ended_early(booted: bool, status: str | None) -> ClaudeProxyError:
-    if booted:
-        return BackendError(f"Claude Code ended before its answer was complete: {status}.")
-    return BackendUnavailable(f"Claude Code does not start: {status}.", retry_after=5)

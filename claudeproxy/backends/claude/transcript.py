@@ -18,10 +18,9 @@ from uuid import uuid4
 import msgspec
 
 from claudeproxy.core.chat import Message, Role
+from claudeproxy.wire.claude_cli import TESTED_VERSION
 
 __all__ = ["transcript", "write_transcript"]
-
-_VERSION = "2.1.329"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -44,7 +43,7 @@ def transcript(messages: Sequence[Message], *, session_id: str, working_director
             "userType": "external",
             "cwd": str(working_directory),
             "sessionId": session_id,
-            "version": _VERSION,
+            "version": TESTED_VERSION,
             "gitBranch": "",
             "type": role.value,
             "uuid": uuid,

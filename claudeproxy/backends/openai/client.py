@@ -147,6 +147,13 @@ class UpstreamClient:
         """
         return sum(connection.lost is None for kept in self._idle.values() for _, connection in kept)
 
+    @property
+    def busy_connections(self) -> int:
+        """
+        How many connections serve a request.
+        """
+        return sum(connection.exchange is not None for connection in self._open)
+
     def _take(self, origin: Origin) -> Connection | None:
         """
         The connection that was used last, so that those we do not need grow old and go.
@@ -154,7 +161,7 @@ class UpstreamClient:
         kept = self._idle.get(origin)
         while kept:
             since, connection = kept.pop()
-            if connection.usable(thoroughly=self._clock.seconds() - since > _TRUSTED_FOR):
+            if connection.usable(thoroughly=abs(self._clock.seconds() - since) > _TRUSTED_FOR):
                 return connection
             connection.drop()
         return None

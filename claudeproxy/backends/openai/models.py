@@ -54,7 +54,7 @@ class UpstreamModels:
         """
         The entries as the upstream wrote them; never fails. Everyone who waits has a Deferred of their own.
         """
-        if self._clock.seconds() < self._good_until:
+        if 0 < self._good_until - self._clock.seconds() <= _FRESH_FOR:
             return succeed(self._known)
         waiting: Deferred[tuple[dict[str, Any], ...]] = Deferred(self._waiting.remove)
         self._waiting.append(waiting)

@@ -9,6 +9,7 @@ Written from what Claude Code 2.1.329 does on the wire with ``-p --input-format 
 """
 
 from claudeproxy.wire.claude_cli.lines import (
+    TESTED_VERSION,
     ControlRequest,
     ControlResponse,
     Initialized,
@@ -32,6 +33,7 @@ from claudeproxy.wire.claude_cli.requests import (
 )
 
 __all__ = [
+    "TESTED_VERSION",
     "ControlRequest",
     "ControlResponse",
     "Initialized",

@@ -15,6 +15,7 @@ from claudeproxy.core.health import UsageLimit
 from claudeproxy.wire.anthropic import TokenCounts
 
 __all__ = [
+    "TESTED_VERSION",
     "ControlRequest",
     "ControlResponse",
     "Initialized",
@@ -28,6 +29,9 @@ __all__ = [
     "binary_version",
     "decode_line",
 ]
+
+TESTED_VERSION = "2.1.329"
+"""The version of the CLI whose words these are, and with which the daemon is tested."""
 
 
 class Misshapen(ValueError):
