@@ -1,5 +1,5 @@
 """
-A request on its way to an upstream that speaks the client's own dialect.
+A request on its way to an upstream that speaks the client's own dialect, and an answer that was not passed on.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from attrs import frozen
 
-__all__ = ["RelayRequest"]
+__all__ = ["Refusal", "RelayRequest"]
 
 
 @frozen
@@ -31,3 +31,18 @@ class RelayRequest:
     """Whether to look for usage in the answer; its compression is then declined."""
     stream: bool = False
     """Whether the client asked for a stream."""
+    hands_over: bool = False
+    """Whether another backend stands by: an answer that it may do better than comes back as a :class:`Refusal`."""
+
+
+@frozen
+class Refusal:
+    """
+    An upstream's answer that the client has not been sent, since another backend may do better.
+    """
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    """Those that travel to the client."""
+    body: bytes
+    """All of it."""

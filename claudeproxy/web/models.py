@@ -4,14 +4,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from attrs import frozen
+from twisted.internet.defer import gatherResults
 
-from claudeproxy.config import RoutingConfig
 from claudeproxy.core.catalog import Catalog
+from claudeproxy.core.routing import BackendName, Router
 from claudeproxy.errors import ModelNotFound
 from claudeproxy.interfaces import IRelay
 from claudeproxy.ops.drain import Drain
@@ -28,12 +30,12 @@ _encode = msgspec.json.Encoder().encode
 @frozen
 class ModelsRoute:
     """
-    Claude's models, the names that stand for them, and the upstream's own list.
+    Claude's models, the names that stand for them, and the upstreams' own lists.
     """
 
-    _relay: IRelay
+    _relays: Mapping[str, IRelay]
     _catalog: Catalog
-    _routing: RoutingConfig
+    _router: Router
     _drain: Drain
     _since: float
     """Seconds since the epoch; what is said about the age of names that have none."""
@@ -67,14 +69,22 @@ class ModelsRoute:
 
     async def _models(self) -> dict[str, Entry]:
         """
-        Merge the lists. Of two entries with one name, that one counts whose backend would serve the name.
+        Merge the lists. Of entries with one name, that one counts whose backend would serve the name; what an upstream
+        has and would not be asked for is not listed.
         """
-        upstream = await self._drain.track(self._relay.upstream_models())
+        lists = await self._drain.track(gatherResults([relay.upstream_models() for relay in self._relays.values()]))
         models = {name: self._claude(name) for name in self._catalog.names()}
-        for entry in upstream:
-            name = entry["id"]
-            if not (name in models and self._routing.route_claude_models and self._catalog.is_claude(name)):
-                models[name] = self._upstreams(entry)
+        served: set[str] = set()
+        for upstream, entries in zip(self._relays, lists, strict=True):
+            for entry in entries:
+                name = entry["id"]
+                steps = self._router.by_name(name)
+                if any(step.upstream == upstream and step.model in (None, name) for step in steps):
+                    if name not in served:
+                        served.add(name)
+                        models[name] = self._upstreams(entry)
+                elif steps[0].backend is BackendName.CLAUDE:
+                    models.setdefault(name, self._upstreams(entry))
         return models
 
     def _claude(self, name: str) -> Entry:

@@ -38,7 +38,7 @@ from claudeproxy.web.request import ProxyRequest
 from claudeproxy.wire.errorbody import openai_error_event
 from claudeproxy.wire.sse import comment
 
-__all__ = ["ByteSink", "EventSink", "FoldingSink"]
+__all__ = ["ByteSink", "EventSink", "FoldingSink", "retract"]
 
 _KEEP_ALIVE = comment("keep-alive")
 
@@ -281,6 +281,19 @@ class ByteSink(_Sink):
         self._is_event_stream = False
         self._tail = b""
 
+    @property
+    def begun(self) -> bool:
+        """
+        See ``IByteSink``.
+        """
+        return bool(self._request.startedWriting)
+
+    def trying(self) -> None:
+        """
+        See ``IByteSink``.
+        """
+        self._request.attempts += 1
+
     def head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """
         See ``IByteSink``.
@@ -368,6 +381,16 @@ class FoldingSink:
         if type(event) is UsageReport:
             self._request.usage = event.usage
         self._folder.add(event)
+
+
+def retract(request: ProxyRequest) -> None:
+    """
+    Take back what was made known of an answer that is not to come, and of which nothing was sent.
+    """
+    if request.stream is not None:
+        request.stream.end()
+    for name in (b"X-Claude-Session-ID", b"X-Claude-Session-Created", b"X-Claude-Ignored-Params"):
+        request.responseHeaders.removeHeader(name)
 
 
 def _announce(request: ProxyRequest, head: TurnHead) -> None:

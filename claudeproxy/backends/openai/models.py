@@ -83,8 +83,15 @@ class _Collector:
     """
 
     def __init__(self) -> None:
+        self.begun = False
         self._status = 0
         self._data = bytearray()
+
+    def trying(self) -> None:
+        """
+        Begin anew.
+        """
+        self._data.clear()
 
     def flow_from(self, producer: object) -> None:
         """

@@ -63,6 +63,12 @@ class Watch:
         if idle is None:
             self._entered = self._clock.seconds()
 
+    def rest(self) -> None:
+        """
+        Nothing is waited for: only the total limit counts until the next phase.
+        """
+        self.phase("total", self._total)
+
     def stop(self) -> None:
         """
         The exchange is over. Harmless when said twice.
