@@ -24,6 +24,7 @@ from claudeproxy.core.routing import OPENAI, BackendName, Fallback, ModelNames, 
 __all__ = ["TABLES", "Table", "TableKey", "read_tables", "render_tables"]
 
 _NAME = r"[a-z0-9][a-z0-9_-]{0,63}"
+_BARE = "[A-Za-z0-9_-]{1,100}"
 _RESERVED = (OPENAI, BackendName.CLAUDE.value)
 
 
@@ -145,10 +146,11 @@ class _Place:
     """
 
     file: str
-    keys: str = ""
+    keys: str
 
     def below(self, key: str) -> _Place:
-        return evolve(self, keys=f"{self.keys}.{key[:100]}" if self.keys else key)
+        # A key in quotes may have a line break.
+        return evolve(self, keys=f"{self.keys}.{key if re.fullmatch(_BARE, key) else repr(key[:100])}")
 
     def refuse(self, why: str) -> NoReturn:
         """
