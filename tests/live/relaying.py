@@ -105,15 +105,19 @@ class LiveRelay:
         clock: Any = None,
         trust_root: Any = None,
         idle_timeout: float = 30.0,
+        random: Callable[[], float] = lambda: 0.0,
         **settings: Any,
     ) -> LiveRelay:
-        """A relay to ``base_url`` that tries once; its timers are ``clock``'s, else the reactor's."""
+        """
+        A relay to ``base_url`` that tries once, unless ``settings`` say otherwise, and then without waiting; its timers
+        are ``clock``'s, else the reactor's.
+        """
         config = UpstreamConfig(api_key=Secret(KEY), base_url=base_url, base_url_given=True, retries=0)
         config = evolve(config, **settings)
         clock = clock or reactor
         endpoints = hostname_endpoints(reactor, config.connect_timeout, trust_root)
         client = UpstreamClient(clock, endpoints, connect_timeout=config.connect_timeout, idle_timeout=idle_timeout)
-        return cls(OpenAIRelay(clock, client, config), client)
+        return cls(OpenAIRelay(clock, client, config, random), client)
 
     def send(self, request: RelayRequest, sink: MemorySink | None = None) -> Deferred[Usage | Refusal | None]:
         """Relay a request."""
