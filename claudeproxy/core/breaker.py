@@ -75,23 +75,29 @@ class Breaker:
         self._era += 1
         return self._era
 
-    def succeeded(self, visit: int) -> None:
+    def succeeded(self, visit: int) -> bool:
         """
-        Who was visited is well.
+        Who was visited is well. Return whether this closes the breaker.
         """
-        if visit == self._era:
-            self.failures = 0
-            if self._opened is not None:
-                self._change(None)
+        if visit != self._era:
+            return False
+        self.failures = 0
+        if self._opened is None:
+            return False
+        self._change(None)
+        return True
 
-    def failed(self, visit: int, now: float) -> None:
+    def failed(self, visit: int, now: float) -> bool:
         """
-        Who was visited is not.
+        Who was visited is not well. Return whether this opens the breaker, for the first time or again.
         """
-        if visit == self._era:
-            self.failures += 1
-            if self._probing or self.failures == self._limit:
-                self._change(now)
+        if visit != self._era:
+            return False
+        self.failures += 1
+        if not self._probing and self.failures != self._limit:
+            return False
+        self._change(now)
+        return True
 
     def gave_up(self, visit: int) -> None:
         """

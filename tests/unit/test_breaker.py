@@ -42,7 +42,7 @@ def test_it_opens_after_so_many_failures_in_a_row(limit: int, outcomes: list[boo
         if well:
             breaker.succeeded(this)
         else:
-            breaker.failed(this, 0)
+            assert breaker.failed(this, 0) is (row + 1 == limit)
         row = 0 if well else row + 1
         assert row == breaker.failures
         assert (BreakerState.OPEN if row == limit else BreakerState.CLOSED) is breaker.state(0)
@@ -65,9 +65,10 @@ def test_one_may_try_after_the_pause() -> None:
     assert (None, 0.5) == (breaker.admit(109.5), breaker.left(109.5))
     assert breaker.state(110) is BreakerState.HALF_OPEN
     probe = visit(breaker, 110)
+    assert not breaker.succeeded(probe - 1)
     assert [None] * 3 == [breaker.admit(now) for now in (110, 120, 1e9)]
 
-    breaker.succeeded(probe)
+    assert breaker.succeeded(probe)
     assert (BreakerState.CLOSED, 0) == (breaker.state(110), breaker.failures)
     assert visit(breaker, 110) == visit(breaker, 110)
 

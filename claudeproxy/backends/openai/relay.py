@@ -95,7 +95,8 @@ class OpenAIRelay:
         self._origin = Origin.of(base)
         self._netloc = self._origin.netloc
         self._prefix = "".join(f"/{segment}" for segment in base.path if segment).encode("ascii")
-        self._models = UpstreamModels(clock, lambda sink: self.relay(RelayRequest(b"GET", b"/models", ()), sink))
+        models = RelayRequest(b"GET", b"/models", ())
+        self._models = UpstreamModels(config.name, clock, lambda sink: self.relay(models, sink))
 
     def relay(self, request: RelayRequest, sink: IByteSink) -> Deferred[Usage | Refusal | None]:
         """

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from claudeproxy.config import UpstreamConfig
 from claudeproxy.core.breaker import Breaker, BreakerState
@@ -23,6 +24,8 @@ class Tries:
 
     A timer that ran out is not tried again: who was waited for that long would be waited for as long once more.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -104,9 +107,15 @@ class Tries:
         if visit is None or self._breaker is None:
             return
         if well:
-            self._breaker.succeeded(visit)
-        else:
-            self._breaker.failed(visit, self._clock.seconds())
+            if self._breaker.succeeded(visit):
+                self._log.info("The upstream {name} answers again.", name=self._config.name)
+        elif self._breaker.failed(visit, self._clock.seconds()):
+            self._log.warn(
+                "The upstream {name} failed {failures} times in a row and is not asked for {pause} s.",
+                name=self._config.name,
+                failures=self._breaker.failures,
+                pause=self._config.breaker_pause,
+            )
 
     def _plan(self, replayable: bool, asked: float | None) -> float | None:
         now = self._clock.seconds()
