@@ -9,6 +9,8 @@ from typing import BinaryIO
 
 from attrs import frozen
 
+from claudeproxy.interfaces import IByteSink
+
 __all__ = ["Refusal", "RelayRequest"]
 
 
@@ -46,3 +48,11 @@ class Refusal:
     """Those that travel to the client."""
     body: bytes
     """All of it."""
+
+    def write_to(self, sink: IByteSink) -> None:
+        """
+        Let the client have it after all.
+        """
+        sink.head(self.status, self.headers)
+        if self.body:
+            sink.raw(self.body)

@@ -124,8 +124,7 @@ class Passthrough:
         Write a refusal after all, since nobody did better.
         """
         sink = ByteSink(request, self._clock, self._keepalive_interval)
-        sink.head(refusal.status, refusal.headers)
-        sink.raw(refusal.body)
+        refusal.write_to(sink)
         sink.complete()
 
 

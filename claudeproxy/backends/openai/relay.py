@@ -125,11 +125,9 @@ class OpenAIRelay:
     async def _relay(self, request: RelayRequest, sink: IByteSink, watch: Watch) -> Usage | Refusal | None:
         replayable = _replayable(request)
         # What comes of a client's own key says nothing to the other clients.
-        breaker = self._breaker if not request.client_key else None
-        tries = Tries(
-            self._clock, self._config, breaker, self._random, replayable=replayable, hands_over=request.hands_over
-        )
-        outgoing = self._outgoing(request, watch, tries)
+        breaker = None if request.client_key else self._breaker
+        tries = Tries(self._clock, self._config, breaker, self._random, watch, replayable, request.hands_over)
+        outgoing = self._outgoing(request, tries)
         outcome: Refusal | ClaudeProxyError | None = None
         try:
             while tries.begin():
@@ -138,15 +136,17 @@ class OpenAIRelay:
                     sink, self._clock, watch, self._config.silence_timeout, tries.keeps, wants_usage=request.tee_usage
                 )
                 try:
-                    await self._exchange(outgoing, answer, watch, replayable)
+                    await self._client.exchange(self._origin, outgoing, answer, replayable=replayable)
                     if answer.kept is None:
                         return answer.usage()
                     outcome = answer.kept.refusal()
-                except ClaudeProxyError as error:
-                    tries.failed(error)
+                except (CancelledError, ClaudeProxyError, *UPSTREAM_FAILURES) as error:
+                    outcome = self._understood(error, answer, watch)
+                    tries.failed(outcome)
                     if sink.begun:
-                        raise
-                    outcome = error
+                        raise outcome from outcome.__cause__
+                finally:
+                    answer.over()
                 if tries.wait is None:
                     break
                 self._tell(outcome, tries.wait)
@@ -158,26 +158,28 @@ class OpenAIRelay:
         if isinstance(outcome, Refusal):
             if request.hands_over:
                 return outcome
-            _pass_on(outcome, sink)
+            outcome.write_to(sink)
             return None
         raise outcome or self._unavailable()
 
-    async def _exchange(self, outgoing: UpstreamRequest, answer: RelayedAnswer, watch: Watch, replayable: bool) -> None:
+    def _understood(self, error: Exception, answer: RelayedAnswer, watch: Watch) -> ClaudeProxyError:
         """
-        Make one try.
+        What the failure of a try is to a client.
+
+        :raises CancelledError: nobody waits any more.
         """
-        try:
-            await self._client.exchange(self._origin, outgoing, answer, replayable=replayable)
-        except CancelledError:
-            if watch.expired is not None:
-                raise ran_out(watch.expired, watch.limit) from None
-            if answer.kept is not None and answer.kept.was_cut:
-                raise answer.kept.error() from None
-            raise
-        except UPSTREAM_FAILURES as error:
-            raise from_failure(error, self._config.connect_timeout) from error
-        finally:
-            answer.over()
+        if isinstance(error, ClaudeProxyError):
+            return error
+        if not isinstance(error, CancelledError):
+            understood = from_failure(error, self._config.connect_timeout)
+        elif watch.expired is not None:
+            understood = ran_out(watch.expired, watch.limit)
+        elif answer.kept is not None and answer.kept.was_cut:
+            understood = answer.kept.error()
+        else:
+            raise error
+        understood.__cause__ = error
+        return understood
 
     def _tell(self, outcome: Refusal | ClaudeProxyError, wait: float) -> None:
         why = f"status {outcome.status}" if isinstance(outcome, Refusal) else outcome.message
@@ -198,15 +200,10 @@ class OpenAIRelay:
             retry_after=self._breaker.left(self._clock.seconds()),
         )
 
-    def _outgoing(self, request: RelayRequest, watch: Watch, tries: Tries) -> UpstreamRequest:
+    def _outgoing(self, request: RelayRequest, tries: Tries) -> UpstreamRequest:
         """
         What goes to the upstream for ``request``.
         """
-
-        def on_write() -> None:
-            tries.written = True
-            watch.phase("first byte", self._config.first_byte_timeout)
-
         if request.method in _NEVER_RELAYED:
             raise MethodNotSupported("This method is not relayed.", headers=(("Allow", _ALLOW),))
         return UpstreamRequest(
@@ -215,7 +212,7 @@ class OpenAIRelay:
             self._target(request.path),
             request_headers(request.headers, authorization=self._authorization(request), identity=request.tee_usage),
             request.body,
-            on_write=on_write,
+            on_write=tries.writes,
         )
 
     def _authorization(self, request: RelayRequest) -> bytes | None:
@@ -247,15 +244,6 @@ class OpenAIRelay:
             if b"." in segments or b".." in segments:
                 raise UnknownURL("The path has dot segments.")
         return self._prefix + path
-
-
-def _pass_on(refusal: Refusal, sink: IByteSink) -> None:
-    """
-    Let the client have an answer after all.
-    """
-    sink.head(refusal.status, refusal.headers)
-    if refusal.body:
-        sink.raw(refusal.body)
 
 
 def _replayable(request: RelayRequest) -> bool:

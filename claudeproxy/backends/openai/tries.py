@@ -9,6 +9,7 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from claudeproxy.backends.openai.timers import Watch
 from claudeproxy.config import UpstreamConfig
 from claudeproxy.core.breaker import Breaker, BreakerState
 from claudeproxy.core.retry import FAILING, UNWELL, Backoff, retry_after
@@ -27,46 +28,67 @@ class Tries:
 
     _log = Logger()
 
+    __slots__ = (
+        "_breaker",
+        "_clock",
+        "_config",
+        "_hands_over",
+        "_random",
+        "_replayable",
+        "_retries",
+        "_visit",
+        "_watch",
+        "_written",
+        "wait",
+    )
+
     def __init__(
         self,
         clock: IReactorTime,
         config: UpstreamConfig,
         breaker: Breaker | None,
         random: Callable[[], float],
-        *,
+        watch: Watch,
         replayable: bool,
         hands_over: bool,
     ) -> None:
         """
         :param breaker: None when the request does not concern it.
         :param random: gives numbers from 0 to 1.
+        :param watch: has the request's timers.
         :param replayable: whether to send the request a second time is harmless.
         :param hands_over: whether another backend stands by.
         """
         self.wait: float | None = None
         """Seconds until the next try; None when there is none."""
-        self.written = False
-        """Whether this try has begun to write the request."""
         self._clock = clock
         self._config = config
         self._breaker = breaker
         self._random = random
+        self._watch = watch
         self._replayable = replayable
         self._hands_over = hands_over
         self._retries = -1
-        self._end = clock.seconds() + config.request_timeout
         self._visit: int | None = None
+        self._written = False
 
     def begin(self) -> bool:
         """
         Begin the next try; return False when the breaker forbids it.
         """
         self._retries += 1
-        self.wait, self.written = None, False
+        self.wait, self._written = None, False
         if self._breaker is None:
             return True
         self._visit = self._breaker.admit(self._clock.seconds())
         return self._visit is not None
+
+    def writes(self) -> None:
+        """
+        The request begins to be written.
+        """
+        self._written = True
+        self._watch.phase("first byte", self._config.first_byte_timeout)
 
     def keeps(self, head: AnswerHead) -> bool:
         """
@@ -87,7 +109,7 @@ class Tries:
         """
         self._tell(False)
         if isinstance(error, UpstreamUnreachable):
-            self.wait = self._plan(self._replayable or not self.written, None)
+            self.wait = self._plan(self._replayable or not self._written, None)
         elif isinstance(error, UpstreamTimeout):
             self.wait = None
 
@@ -124,4 +146,4 @@ class Tries:
         if self._breaker is not None and self._breaker.state(now) is not BreakerState.CLOSED:
             return None
         wait = Backoff(self._config.retry_wait).wait(self._retries, asked, self._random())
-        return wait if wait is not None and now + wait < self._end else None
+        return wait if wait is not None and wait < self._watch.left() else None
