@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from attrs import frozen
 from twisted.internet.defer import gatherResults
 
 from claudeproxy.core.catalog import Catalog
-from claudeproxy.core.routing import BackendName, Router
+from claudeproxy.core.routing import BackendName, Router, Step
 from claudeproxy.errors import ModelNotFound
 from claudeproxy.interfaces import IRelay
 from claudeproxy.ops.drain import Drain
@@ -74,15 +74,17 @@ class ModelsRoute:
         """
         lists = await self._drain.track(gatherResults([relay.upstream_models() for relay in self._relays.values()]))
         models = {name: self._claude(name) for name in self._catalog.names()}
-        served: set[str] = set()
+        ranks: dict[str, int] = {}
         for upstream, entries in zip(self._relays, lists, strict=True):
             for entry in entries:
                 name = entry["id"]
                 steps = self._router.by_name(name)
-                if any(step.upstream == upstream and step.model in (None, name) for step in steps):
-                    if name not in served:
-                        served.add(name)
-                        models[name] = self._upstreams(entry)
+                rank = _rank(steps, upstream, name)
+                if name not in ranks:
+                    ranks[name] = _rank(steps, "", name) if name in models else len(steps)
+                if rank < ranks[name]:
+                    ranks[name] = rank
+                    models[name] = self._upstreams(entry)
                 elif steps[0].backend is BackendName.CLAUDE:
                     models.setdefault(name, self._upstreams(entry))
         return models
@@ -97,6 +99,16 @@ class ModelsRoute:
         created, owner = entry.get("created"), entry.get("owned_by")
         number = int(created) if isinstance(created, int | float) and 0 <= created < 2**33 else int(self._since)
         return {**_entry(entry["id"], number, owner if isinstance(owner, str) else "upstream"), **_told(entry)}
+
+
+def _rank(steps: Sequence[Step], upstream: str, model: str) -> int:
+    """
+    Return at which step a backend is asked for the model under its own name; beyond the last when it is not.
+
+    :param upstream: empty for Claude Code, which knows a model by several names.
+    """
+    ranks = (rank for rank, step in enumerate(steps) if step.upstream == upstream)
+    return next((rank for rank in ranks if not upstream or steps[rank].model in (None, model)), len(steps))
 
 
 def _entry(name: str, created: int, owner: str) -> Entry:

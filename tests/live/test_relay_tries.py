@@ -17,7 +17,7 @@ from twisted.internet.task import Clock
 from claudeproxy.core.relay import Refusal, RelayRequest
 from claudeproxy.errors import BackendError, BackendUnavailable, ClaudeProxyError, UpstreamTimeout, UpstreamUnreachable
 from claudeproxy.testing.openai import StubOpenAI
-from claudeproxy.testing.playing import End, RawAnswer
+from claudeproxy.testing.playing import End, Pause, RawAnswer
 from tests.live.relaying import LiveRelay, MemorySink, chat, post, until
 
 CHAT = "/v1/chat/completions"
@@ -218,23 +218,35 @@ async def test_a_refusal_for_who_stands_by(stub_openai: StubOpenAI, relay_to: Ma
     assert (200, True) == (sink.status, b"well" in sink.body)
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_refusal_that_takes_its_time(stub_openai: StubOpenAI, relay_to: Make) -> None:
+    """The timer for the first byte does not run over the body of an error, nor over the wait for the next try."""
+    slow = RawAnswer(503, ((b"Retry-After", b"1"), (b"Content-Length", b"2")), (b"x", Pause(0.6), b"y"))
+    stub_openai.script(CHAT, slow)
+    sink = await relay_to(first_byte_timeout=0.4).answer(chat("[[stub text=well]]"))
+
+    assert (200, 2) == (sink.status, sink.tries)
+
+
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "clock"),
     [
-        RawAnswer(503, (), (b"x" * 40_000, b"x" * 40_000, End.STALL), chunked=True),
-        RawAnswer(503, ((b"Content-Length", b"9"),), (b"x", End.STALL)),
+        (RawAnswer(503, (), (b"x" * 40_000, b"x" * 40_000, End.STALL), chunked=True), Clock()),
+        (RawAnswer(503, ((b"Content-Length", b"9"),), (b"x", End.STALL)), None),
     ],
     ids=["too long", "too slow"],
 )
 @pytest_twisted.ensureDeferred
-async def test_an_endless_refusal(stub_openai: StubOpenAI, relay_to: Make, answer: RawAnswer) -> None:
+async def test_an_endless_refusal(
+    stub_openai: StubOpenAI, relay_to: Make, answer: RawAnswer, clock: Clock | None
+) -> None:
     """The body of a refusal is bounded in size and in time: another try does not have to wait for it."""
     stub_openai.script(CHAT, answer, answer)
-    relay = relay_to(retries=0)
+    relay = relay_to(retries=0, clock=clock)
     with pytest.raises(BackendError, match="status 503"):
         await relay.send(chat(hands_over=True)).addTimeout(8, reactor)  # type: ignore[arg-type]
 
-    sink = await relay_to(breaker_failures=0).answer(chat("[[stub text=well]]"))
+    sink = await relay_to().answer(chat("[[stub text=well]]"))
     assert (200, 2, 2) == (sink.status, sink.tries, stub_openai.departures)
 
 
@@ -320,12 +332,14 @@ async def test_a_long_stream_decides_with_its_head(stub_openai: StubOpenAI, rela
 
 @pytest_twisted.ensureDeferred
 async def test_no_try_at_an_upstream_that_is_shut(stub_openai: StubOpenAI, relay_to: Make) -> None:
-    """The failure that opens the breaker is the last of its request as well."""
+    """The failure that opens the breaker is the last of its request as well, and nothing is waited for."""
     stub_openai.script(CHAT, *[busy()] * 9)
     relay = relay_to(retries=9, breaker_failures=2)
-
     assert "503" == await outcome(relay)
     assert (2, ("open", 2)) == (len(stub_openai.requests), state(relay))
+
+    waits_for_ever = relay_to(clock=Clock(), random=lambda: 1.0, breaker_failures=1)
+    assert "503" == await outcome(waits_for_ever)
 
 
 @pytest.mark.parametrize(

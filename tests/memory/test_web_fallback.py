@@ -55,9 +55,10 @@ def chain() -> Iterator[Callable[..., House]]:
     houses = []
 
     def make(*steps: Step, **settings: Any) -> House:
-        fallbacks = (Fallback(ModelNames(("gpt-5*",)), steps),) if steps else ()
+        if steps:
+            settings["fallbacks"] = (Fallback(ModelNames(("gpt-5*",)), steps),)
         upstreams = (named("deepseek", "deepseek-*", "r1"), named("local", "llama*"))
-        houses.append(House(upstreams=upstreams, fallbacks=fallbacks, **settings))
+        houses.append(House(upstreams=upstreams, **settings))
         return houses[-1]
 
     yield make
@@ -520,7 +521,7 @@ def test_every_other_path(chain: Make, openai: UpstreamConfig, expected: str) ->
 
 def test_the_lists_of_all_upstreams(chain: Make) -> None:
     """Each upstream's models are listed that it would be asked for; a name that two have is described by who serves."""
-    house = chain(Step(BackendName.UPSTREAM, "local"), DEEPSEEK)
+    house = chain(LOCAL, DEEPSEEK, OPENAI)
     house.relays["deepseek"].models = (
         {"id": "deepseek-chat", "owned_by": "deepseek"},
         {"id": "r1", "owned_by": "deepseek"},
@@ -540,6 +541,31 @@ def test_the_lists_of_all_upstreams(chain: Make) -> None:
     assert {**expected, "claude-old": "openai"} == {
         name: owner for name, owner in entries.items() if owner != "anthropic"
     }
+
+
+@pytest.mark.parametrize(
+    ("steps", "owner"),
+    [((OPENAI, LOCAL), "openai"), ((LOCAL, OPENAI), "local"), ((SONNET, OPENAI), "openai"), ((DEEPSEEK,), None)],
+)
+def test_who_describes_a_model_of_a_chain(chain: Make, steps: tuple[Step, ...], owner: str | None) -> None:
+    """A chain's model is described by the first backend that serves it under its name, and listed by no other."""
+    house = chain(*steps)
+    for name, relay in house.relays.items():
+        relay.models = ({"id": "gpt-5", "owned_by": name},)
+    entries = {entry["id"]: entry["owned_by"] for entry in house.ask("GET", "/v1/models").json["data"]}
+
+    assert owner == entries.get("gpt-5")
+
+
+def test_a_name_of_claude_codes_in_a_chain(chain: Make) -> None:
+    """A name that Claude Code has as well is described by whoever is asked first."""
+    owners = []
+    for steps in ((CLAUDE, OPENAI), (OPENAI, CLAUDE)):
+        house = chain(fallbacks=(Fallback(ModelNames(("gpt-4o",)), steps),))
+        house.relay.models = ({"id": "gpt-4o", "owned_by": "openai"},)
+        owners.append(house.ask("GET", "/v1/models/gpt-4o").json["owned_by"])
+
+    assert ["anthropic", "openai"] == owners
 
 
 def test_health(chain: Make) -> None:
