@@ -22,7 +22,7 @@ from claudeproxy.core.routing import Step
 from claudeproxy.errors import ClaudeProxyError, ModelNotFound, UnsupportedParameter, UpstreamTimeout
 from claudeproxy.web.passthrough import Passthrough
 from claudeproxy.web.request import ProxyRequest
-from claudeproxy.web.sink import retract
+from claudeproxy.web.turn_headers import retract
 
 __all__ = ["Walk"]
 
@@ -94,6 +94,8 @@ class Walk:
                     raise
             if weight is None:
                 break
+            if request.stream is not None:
+                request.stream.end()
             retract(request)
             if best is None or weight >= best.weight:
                 best = _Outcome(weight, what, request.backend, request.upstream)

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 from attrs import frozen
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import ensureDeferred
 
 from claudeproxy.core.catalog import Catalog
 from claudeproxy.core.routing import BackendName, Router, Step
@@ -72,7 +72,7 @@ class ModelsRoute:
         Merge the lists. Of entries with one name, that one counts whose backend would serve the name; what an upstream
         has and would not be asked for is not listed.
         """
-        lists = await self._drain.track(gatherResults([relay.upstream_models() for relay in self._relays.values()]))
+        lists = await self._drain.track(ensureDeferred(self._lists()))
         models = {name: self._claude(name) for name in self._catalog.names()}
         ranks: dict[str, int] = {}
         for upstream, entries in zip(self._relays, lists, strict=True):
@@ -88,6 +88,13 @@ class ModelsRoute:
                 elif steps[0].backend is BackendName.CLAUDE:
                     models.setdefault(name, self._upstreams(entry))
         return models
+
+    async def _lists(self) -> list[tuple[Entry, ...]]:
+        """
+        Return the lists of all upstreams, which are asked at the same time.
+        """
+        lists = [relay.upstream_models() for relay in self._relays.values()]
+        return [await entries for entries in lists]
 
     def _claude(self, name: str) -> Entry:
         return _entry(name, int(self._since), "anthropic")

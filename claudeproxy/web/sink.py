@@ -35,10 +35,11 @@ from claudeproxy.core.events import StreamEvent, TurnHead, UsageReport
 from claudeproxy.errors import BackendError, ClaudeProxyError
 from claudeproxy.interfaces import IByteSink, IEventSink
 from claudeproxy.web.request import ProxyRequest
+from claudeproxy.web.turn_headers import announce
 from claudeproxy.wire.errorbody import openai_error_event
 from claudeproxy.wire.sse import comment
 
-__all__ = ["ByteSink", "EventSink", "FoldingSink", "retract"]
+__all__ = ["ByteSink", "EventSink", "FoldingSink"]
 
 _KEEP_ALIVE = comment("keep-alive")
 
@@ -251,7 +252,7 @@ class EventSink(_Sink):
         """
         See ``IEventSink``.
         """
-        _announce(self._request, head)
+        announce(self._request, head)
         if not self._request.gone:
             self._keep_alive()
 
@@ -372,7 +373,7 @@ class FoldingSink:
         """
         See ``IEventSink``.
         """
-        _announce(self._request, head)
+        announce(self._request, head)
 
     def event(self, event: StreamEvent) -> None:
         """
@@ -381,28 +382,6 @@ class FoldingSink:
         if type(event) is UsageReport:
             self._request.usage = event.usage
         self._folder.add(event)
-
-
-def retract(request: ProxyRequest) -> None:
-    """
-    Take back what was made known of an answer that is not to come, and of which nothing was sent.
-    """
-    if request.stream is not None:
-        request.stream.end()
-    for name in (b"X-Claude-Session-ID", b"X-Claude-Session-Created", b"X-Claude-Ignored-Params"):
-        request.responseHeaders.removeHeader(name)
-
-
-def _announce(request: ProxyRequest, head: TurnHead) -> None:
-    """
-    Tell the client what is known of its turn before the first token.
-    """
-    headers = request.responseHeaders
-    headers.setRawHeaders(b"X-Claude-Session-ID", (head.session_id,))
-    if head.session_created:
-        headers.setRawHeaders(b"X-Claude-Session-Created", (b"true",))
-    if head.ignored:
-        headers.setRawHeaders(b"X-Claude-Ignored-Params", (", ".join(head.ignored),))
 
 
 def _is_event_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:

@@ -196,6 +196,8 @@ class MemoryRelay:
     name: str = "openai-passthrough"
     exchanges: list[Exchange] = field(factory=list)
     models: tuple[dict[str, Any], ...] = ()
+    listing: Deferred[tuple[dict[str, Any], ...]] | None = None
+    """Fires with the models, where a test says when."""
     status: str = "ok"
 
     def relay(self, request: RelayRequest, sink: IByteSink) -> Deferred[Usage | Refusal | None]:
@@ -205,7 +207,7 @@ class MemoryRelay:
         return exchange.done
 
     def upstream_models(self) -> Deferred[tuple[dict[str, Any], ...]]:
-        return succeed(self.models)
+        return self.listing or succeed(self.models)
 
     def health(self) -> UpstreamHealth:
         return UpstreamHealth(self.status)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from twisted.internet.defer import ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred
 
 from claudeproxy.config import Secret, ServerConfig, UpstreamConfig
 from claudeproxy.core.events import Usage
@@ -541,6 +541,25 @@ def test_the_lists_of_all_upstreams(chain: Make) -> None:
     assert {**expected, "claude-old": "openai"} == {
         name: owner for name, owner in entries.items() if owner != "anthropic"
     }
+
+
+def test_lists_are_asked_for_at_the_same_time(chain: Make) -> None:
+    """The slowest upstream decides how long the list takes, and the daemon's stop does not wait for it."""
+    house = chain()
+    for relay in house.relays.values():
+        relay.listing = Deferred()
+    wire = house.connect()
+    wire.send("GET", "/v1/models")
+    for name in ("local", "openai"):
+        house.relays[name].listing.callback(({"id": f"llama-{name}"},))  # type: ignore[union-attr]
+    assert b"" == wire.sent
+    stopped = ensureDeferred(house.drain.stop(0))
+    house.clock.advance(0)
+
+    assert (503, "server_shutting_down") == ((answer := wire.answer()).status, answer.error["code"])
+    wire.close()
+    house.clock.advance(5)
+    assert stopped.called
 
 
 @pytest.mark.parametrize(
