@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from claudeproxy.config import Config, ConfigError, Secret, load
+from claudeproxy.concerns import concerns
+from claudeproxy.config import Config, ConfigError, Secret, changes, load, renewed
 from claudeproxy.config.document import report, sample
 from claudeproxy.core.routing import BackendName, Step
 
@@ -162,6 +163,26 @@ def test_the_report(tmp_path: Path) -> None:
     assert {"base_url": "http://127.0.0.1:8080/v1"} == table["upstreams"]["local"]
     again = read(tmp_path, text.replace('"***"', '"hush2"').replace("\nconfig = ", "\n# "))
     assert (config.upstreams, config.fallbacks) == (again.upstreams, again.fallbacks)
+
+
+def test_a_reload_leaves_the_tables(tmp_path: Path) -> None:
+    """Tables that have changed need a restart, and are among what is said to need one; no secret is told."""
+    running, fresh = read(tmp_path, GOOD), read(tmp_path, GOOD.replace("hush2", "hush3").replace("gpt-4o", "gpt-5"))
+    config = renewed(running, fresh)
+
+    assert running.upstreams == config.upstreams
+    assert ["the tables of upstreams", "the tables of fallbacks"] == [str(change) for change in changes(config, fresh)]
+    assert [] == list(changes(running, read(tmp_path, GOOD)))
+
+
+def test_a_chain_with_an_upstream_that_is_not_there(tmp_path: Path) -> None:
+    """A chain that names openai, of which nothing else is said, may be a mistake."""
+    without = GOOD.replace('openai_api_key = "hush1"', "")
+
+    assert [False, True] == [
+        any("names the upstream openai" in concern for concern in concerns(read(tmp_path, text), {}))
+        for text in (GOOD, without)
+    ]
 
 
 def test_the_sample(tmp_path: Path) -> None:
