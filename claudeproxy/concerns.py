@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from claudeproxy.backends.claude.environment import locate_cli
 from claudeproxy.config import Config
 from claudeproxy.core.catalog import Catalog
+from claudeproxy.core.routing import OPENAI
 
 __all__ = ["concerns"]
 
@@ -28,3 +29,6 @@ def concerns(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
         )
     if locate_cli(config.claude.path, environ.get("PATH")) is None:
         yield "Claude Code was not found: see CLAUDE_PATH, or install the extra claudeproxy[cli]."
+    in_chains = {step.upstream for fallback in config.fallbacks for step in fallback.chain}
+    if OPENAI in in_chains and not config.upstream.configured:
+        yield "A fallback chain names the upstream openai, which has neither OPENAI_API_KEY nor OPENAI_BASE_URL."

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from claudeproxy.core.access import KeyPolicy
     from claudeproxy.core.chat import ChatRequest
     from claudeproxy.core.events import StreamEvent, TurnHead, Usage
-    from claudeproxy.core.health import ChatHealth
-    from claudeproxy.core.relay import RelayRequest
+    from claudeproxy.core.health import ChatHealth, UpstreamHealth
+    from claudeproxy.core.relay import Refusal, RelayRequest
     from claudeproxy.core.sessions import Session
 
 __all__ = ["IByteSink", "IChatBackend", "IEventSink", "IFlow", "IKeyStore", "IReadiness", "IRelay", "ISessionStore"]
@@ -32,7 +32,7 @@ class IFlow(Interface):
     def flow_from(producer: IPushProducer) -> None:
         """
         Let ``producer`` (an ``IPushProducer``) feed this sink; it is paused while the reader is slow and told to stop
-        when the reader leaves. Called at most once, before the first byte.
+        when the reader leaves. Called at most once in a try, before the first byte.
         """
 
     def flow_ended() -> None:
@@ -61,6 +61,13 @@ class IByteSink(IFlow):
     """
     Where a relay writes an upstream's answer as it comes.
     """
+
+    begun = Attribute("Whether the reader has been sent anything, so that no other answer can take this one's place.")
+
+    def trying() -> None:
+        """
+        The upstream is about to be asked, for the first time or again. What was said of an answer before is void.
+        """
 
     def head(status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """
@@ -101,12 +108,13 @@ class IRelay(Interface):
 
     name = Attribute("What ``X-Backend-Mode`` says.")
 
-    def relay(request: RelayRequest, sink: IByteSink) -> Deferred[Usage | None]:
+    def relay(request: RelayRequest, sink: IByteSink) -> Deferred[Usage | Refusal | None]:
         """
         Send ``request`` (:class:`claudeproxy.core.relay.RelayRequest`) on and its answer into ``sink``
         (:class:`IByteSink`).
 
         Returns a Deferred as :meth:`IChatBackend.open` does; its result is the usage that was seen on the way, or None.
+        If the request hands over, it may be a :class:`claudeproxy.core.relay.Refusal`; the sink has then got nothing.
         """
 
     def upstream_models() -> Deferred[tuple[dict[str, Any], ...]]:
@@ -115,9 +123,9 @@ class IRelay(Interface):
         and is empty when there is no list to be had.
         """
 
-    def health() -> str:
+    def health() -> UpstreamHealth:
         """
-        Return ``ok``, ``no_key`` or ``disabled``. The upstream is not asked.
+        Return how the upstream is now. It is not asked.
         """
 
 

@@ -37,6 +37,7 @@ from claudeproxy.backends.openai.relay import OpenAIRelay
 from claudeproxy.concerns import concerns
 from claudeproxy.config import Config, ConfigError
 from claudeproxy.core.catalog import Catalog
+from claudeproxy.core.routing import Router
 from claudeproxy.interfaces import ISessionStore
 from claudeproxy.ops.admission import Admission
 from claudeproxy.ops.drain import Drain
@@ -183,20 +184,26 @@ def build(
     upstream_client = UpstreamClient(
         reactor, hostname_endpoints(reactor, connect_timeout), connect_timeout=connect_timeout
     )
-    relay = OpenAIRelay(reactor, upstream_client, config.upstream)
+    upstreams = (*config.upstreams, config.upstream)
+    relays = {upstream.name: OpenAIRelay(reactor, upstream_client, upstream) for upstream in upstreams}
+    catalog = Catalog(config.routing.model_map, config.routing.default_model)
+    router = Router(
+        catalog,
+        config.routing.route_claude_models,
+        [upstream.route for upstream in upstreams],
+        config.fallbacks,
+    )
     drain = Drain(reactor)
     keys, admission = ConfiguredKeys(config.auth), Admission(reactor, config.limits)
-    catalog = Catalog(config.routing.model_map, config.routing.default_model)
     app = ProxyApp(
         keys=keys,
         admission=admission,
         chat_backend=claude,
-        relay=relay,
+        relays=relays,
         catalog=catalog,
+        router=router,
         server=config.server,
         claude=config.claude,
-        routing=config.routing,
-        upstream=config.upstream,
         drain=drain,
         clock=reactor,
     )
@@ -217,16 +224,16 @@ def build(
         drain,
         claude,
         upstream_client,
-        partial(_concerns, config, relay),
+        partial(_concerns, config),
         greet,
         afterwards,
         Reload(read, config, use, listeners.renewal),
     )
 
 
-def _concerns(config: Config, relay: OpenAIRelay) -> Iterator[str]:
+def _concerns(config: Config) -> Iterator[str]:
     yield from concerns(config, os.environ)
-    if relay.health() == "no_key":
+    if config.upstream.enabled and not (config.upstreams or config.upstream.configured):
         yield "The passthrough has no upstream: set OPENAI_API_KEY or OPENAI_BASE_URL."
 
 

@@ -6,12 +6,14 @@ The configuration: one table of settings, four sources, one frozen result.
 - :mod:`claudeproxy.config.kinds` has the types of values and how they are written.
 - :mod:`claudeproxy.config.sources` reads options, environment and file.
 - :mod:`claudeproxy.config.changes` compares a running configuration with one that was read later.
+- :mod:`claudeproxy.config.tables` describes and reads the tables that only a file can have.
 - :mod:`claudeproxy.config.document` writes the reference, the sample file and what ``--print-config`` prints.
 """
 
 from claudeproxy.config.changes import Change, changes, renewed
 from claudeproxy.config.endpoints import Endpoint
 from claudeproxy.config.kinds import Secret
+from claudeproxy.config.reading import ConfigError
 from claudeproxy.config.settings import (
     SETTINGS,
     AuthConfig,
@@ -24,7 +26,7 @@ from claudeproxy.config.settings import (
     Setting,
     UpstreamConfig,
 )
-from claudeproxy.config.sources import Config, ConfigError, Reading, load
+from claudeproxy.config.sources import Config, Reading, load
 
 __all__ = [
     "SETTINGS",

@@ -12,8 +12,9 @@ from attrs import evolve, frozen
 
 from claudeproxy.config.settings import SECTIONS, SETTINGS, Setting, section_settings
 from claudeproxy.config.sources import Config, check_reach
+from claudeproxy.config.tables import TABLES
 
-__all__ = ["Change", "changes", "renewed"]
+__all__ = ["Change", "TablesChange", "changes", "renewed"]
 
 
 @frozen
@@ -46,7 +47,19 @@ def _secrets(value: Any) -> set[Any]:
     return set(value) if isinstance(value, tuple) else {value}
 
 
-def changes(old: Config, new: Config) -> Iterator[Change]:
+@frozen
+class TablesChange:
+    """
+    Tables of the file that are others than before.
+    """
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"the tables of {self.name}"
+
+
+def changes(old: Config, new: Config) -> Iterator[Change | TablesChange]:
     """
     Compare two configurations, setting by setting. A value that only comes from elsewhere is no change.
     """
@@ -54,6 +67,9 @@ def changes(old: Config, new: Config) -> Iterator[Change]:
         before, after = old.readings[name].value, new.readings[name].value
         if before != after:
             yield Change(row, before, after)
+    for table in TABLES:
+        if getattr(old, table) != getattr(new, table):
+            yield TablesChange(table)
 
 
 def renewed(running: Config, fresh: Config) -> Config:

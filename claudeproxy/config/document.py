@@ -5,11 +5,13 @@ What is written from the table: the reference page, the sample file, and the rep
 from __future__ import annotations
 
 from collections.abc import Iterator
+from textwrap import wrap
 from typing import Any
 
 from claudeproxy.config.aliases import ALIASES
 from claudeproxy.config.settings import SECTIONS, Setting, section_settings
 from claudeproxy.config.sources import Config
+from claudeproxy.config.tables import TABLES, render_tables
 
 __all__ = ["describe", "reference", "report", "sample"]
 
@@ -53,6 +55,13 @@ the file. They count only where the setting has no value by its own name, wherev
 something else is named in the log. Variables of other gateways that are not listed here have no effect.
 """
 
+_TABLES_HEAD = """\
+## Tables of the file
+
+Several upstreams, and who stands in for whom, are tables of the configuration file; options and variables cannot say
+them. [Several upstreams](../howto/several-upstreams.md) shows their use. In the file they come after all settings.
+"""
+
 _SAMPLE_HEAD = """\
 # Sample configuration of claudeproxy: every setting with its default, or with nothing where there is none.
 # Use it with CONFIG=claudeproxy.toml or --config=claudeproxy.toml. docs/reference/configuration.md has the details.
@@ -87,7 +96,16 @@ def reference() -> str:
         lines.append("")
     lines += [_ALIASES_HEAD, "| Variable | Stands for | Difference |", "|---|---|---|"]
     lines += [f"| `{alias.name}` | `{alias.setting.name}` | {alias.difference or '—'} |" for alias in ALIASES]
-    return "\n".join([*lines, ""])
+    lines.append("")
+    lines += [_TABLES_HEAD]
+    for table in TABLES.values():
+        lines += [f"### {table.title}", "", table.help, "", "| Key | Must be | Meaning |", "|---|---|---|"]
+        for key in table.keys:
+            names = f"`{key.name}`, or `{key.name}_file`" if key.kind.secret else f"`{key.name}`"
+            secret = " *Secret.*" if key.kind.secret else ""
+            lines.append(f"| {names} | {key.kind.allowed} | {key.help}{secret} |")
+        lines += ["", "```toml", *table.example, "```", ""]
+    return "\n".join(lines)
 
 
 def _reference_default(row: Setting[Any]) -> str:
@@ -107,6 +125,12 @@ def sample() -> str:
             if row.name == "CONFIG":
                 continue
             lines += [f"# {row.help}", f"# Must be {row.kind.allowed}.", f"# {row.toml} = {_sample_default(row)}", ""]
+    lines += ["# -- Tables, after all settings --", ""]
+    for table in TABLES.values():
+        lines += [f"# {line}" for line in wrap(table.help, 110)]
+        # Set off from the settings, which can be made real one by one.
+        lines += [f"#   {line}" for line in table.example]
+        lines.append("")
     return "\n".join(lines)
 
 
@@ -129,4 +153,5 @@ def report(config: Config) -> str:
             line = f"# {row.toml} =" if reading.value is None else f"{row.toml} = {row.kind.render_toml(reading.value)}"
             lines.append(f"{line:<48}  # {reading.origin}")
         lines.append("")
+    lines += render_tables(config.upstreams, config.fallbacks)
     return "\n".join(lines).rstrip()

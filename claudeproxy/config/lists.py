@@ -16,14 +16,14 @@ from attrs import frozen
 from claudeproxy.config.kinds import MODEL_NAME, Key, Kind, Secret
 from claudeproxy.core.proxies import UNIX, Proxy
 
-__all__ = ["Keys", "ModelMap", "Names", "Origins", "Proxies"]
+__all__ = ["MODEL_PATTERN", "Keys", "Listed", "ModelMap", "Names", "Origins", "Proxies"]
 
 MODEL_PATTERN = MODEL_NAME.replace("[", "[*?", 1)
 
 T = TypeVar("T")
 
 
-class _Listed(Kind[tuple[T, ...]]):
+class Listed(Kind[tuple[T, ...]]):
     """
     Several values: separated by commas, or an array in TOML.
     """
@@ -58,7 +58,7 @@ class _Listed(Kind[tuple[T, ...]]):
 
 
 @frozen
-class Keys(_Listed[Secret]):
+class Keys(Listed[Secret]):
     """
     Several keys.
     """
@@ -73,7 +73,7 @@ class Keys(_Listed[Secret]):
 
 
 @frozen
-class Names(_Listed[str]):
+class Names(Listed[str]):
     """
     Names of environment variables.
     """
@@ -87,7 +87,7 @@ class Names(_Listed[str]):
 
 
 @frozen
-class Proxies(_Listed[Proxy]):
+class Proxies(Listed[Proxy]):
     """
     Addresses, networks of them, and the word for those who come through a unix socket.
     """
@@ -105,7 +105,7 @@ class Proxies(_Listed[Proxy]):
 
 
 @frozen
-class Origins(_Listed[str]):
+class Origins(Listed[str]):
     """
     Web origins, compared exactly with what a browser sends, which is always in lower case.
     """

@@ -20,6 +20,7 @@ from claudeproxy.config.kinds import MODEL_NAME, Boolean, Choice, Integer, Key, 
 from claudeproxy.config.lists import Keys, ModelMap, Names, Origins, Proxies
 from claudeproxy.config.places import BaseURL, Host, Path
 from claudeproxy.core.proxies import Proxy
+from claudeproxy.core.routing import OPENAI, ModelNames, UpstreamRoute
 
 __all__ = [
     "SECTIONS",
@@ -268,12 +269,14 @@ class SessionsConfig:
 @frozen
 class UpstreamConfig:
     """
-    The OpenAI-compatible API that requests are passed to.
+    An OpenAI-compatible API that requests are passed to: ``openai``, or one of the file's tables.
     """
 
     title: ClassVar[str] = "OpenAI passthrough"
 
-    enabled: bool = setting("OPENAI_PASSTHROUGH_ENABLED", Boolean(), True, "Whether there is a passthrough at all.")
+    enabled: bool = setting(
+        "OPENAI_PASSTHROUGH_ENABLED", Boolean(), True, "Whether there is a passthrough, apart from `[upstreams]`."
+    )
     api_key: Secret | None = setting("OPENAI_API_KEY", Key(), None, "The upstream's key.")
     base_url: str = setting(
         "OPENAI_BASE_URL", BaseURL(), "https://api.openai.com/v1", "The upstream: any OpenAI-compatible API."
@@ -291,8 +294,30 @@ class UpstreamConfig:
         "UPSTREAM_SILENCE_TIMEOUT_MS", Milliseconds(1), 120.0, "Longest silence within the upstream's answer."
     )
     request_timeout: float = _request_timeout()
+    retries: int = setting(
+        "UPSTREAM_RETRIES", Integer(0, 10), 1, "Further tries at the same upstream, before the first byte of an answer."
+    )
+    retry_wait: float = setting(
+        "UPSTREAM_RETRY_WAIT_MS",
+        Milliseconds(0),
+        5.0,
+        "Longest wait before a further try; when the upstream asks for a longer one there is none.",
+    )
+    breaker_failures: int = setting(
+        "UPSTREAM_BREAKER_FAILURES",
+        Integer(0),
+        5,
+        "Failures in a row that open an upstream's breaker; 0 is no breaker.",
+    )
+    breaker_pause: float = setting(
+        "UPSTREAM_BREAKER_PAUSE_MS", Milliseconds(1), 10.0, "How long an upstream is not asked when its breaker opens."
+    )
     base_url_given: bool = False
     """Whether the operator named the upstream: one of theirs may need no key."""
+    name: str = OPENAI
+    """Of one of the file's tables, the table's."""
+    models: tuple[str, ...] = ()
+    """The names and wildcards of the models that go there before anywhere else."""
 
     @property
     def configured(self) -> bool:
@@ -300,6 +325,13 @@ class UpstreamConfig:
         Whether requests can go there without a key of the client's.
         """
         return self.enabled and (self.api_key is not None or self.base_url_given)
+
+    @property
+    def route(self) -> UpstreamRoute:
+        """
+        What routing knows of it.
+        """
+        return UpstreamRoute(self.name, ModelNames(self.models), self.enabled, self.configured)
 
 
 @frozen

@@ -9,7 +9,6 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +16,7 @@ from attrs import evolve, field, frozen
 
 from claudeproxy.config.aliases import ALIASES
 from claudeproxy.config.kinds import Kind
+from claudeproxy.config.reading import ConfigError, read_text
 from claudeproxy.config.settings import (
     SECTIONS,
     SETTINGS,
@@ -31,17 +31,13 @@ from claudeproxy.config.settings import (
     UpstreamConfig,
     section_settings,
 )
+from claudeproxy.config.tables import TABLES, read_tables
+from claudeproxy.core.routing import Fallback
 
-__all__ = ["Config", "ConfigError", "Reading", "check_reach", "load"]
+__all__ = ["Config", "Reading", "check_reach", "load"]
 
 DEFAULT = "default"
 """The origin of a value that nobody set."""
-
-
-class ConfigError(Exception):
-    """
-    The configuration cannot be used. The message is one line: the setting, where its value came from, what is allowed.
-    """
 
 
 @frozen
@@ -77,6 +73,9 @@ class Config:
     routing: RoutingConfig = field(factory=RoutingConfig)
     limits: LimitsConfig = field(factory=LimitsConfig)
     log: LogConfig = field(factory=LogConfig)
+    upstreams: tuple[UpstreamConfig, ...] = ()
+    """Those of the file's tables, in its order; ``upstream`` is not among them and comes after them."""
+    fallbacks: tuple[Fallback, ...] = ()
     readings: Mapping[str, Reading] = field(factory=dict, repr=False)
     """Every setting as it was read, by name."""
     concerns: tuple[str, ...] = field(default=(), repr=False)
@@ -104,9 +103,11 @@ def load(options: Mapping[str, str], environ: Mapping[str, str]) -> Config:
         _Source(given, lambda name: f"CLAUDEPROXY_{name}", "environment "),
         _Source(given, lambda name: name, "environment "),
     ]
+    tables: Mapping[str, Any] = {}
     config_file = _read(SETTINGS["CONFIG"], sources)
     if config_file.value is not None:
         sources.append(_file_source(config_file))
+        tables = sources[-1].values
     readings = {row.name: _read(row, sources) for row in SETTINGS.values()}
     concerns = (*_read_aliases(readings, given), *_concerns(readings))
     _settle(readings, environ)
@@ -115,6 +116,8 @@ def load(options: Mapping[str, str], environ: Mapping[str, str]) -> Config:
         for name, section in SECTIONS.items()
     }
     config = _joined(Config(**sections, readings=MappingProxyType(readings), concerns=concerns))
+    upstreams, fallbacks = read_tables(tables, config_file.value, config.upstream)
+    config = evolve(config, upstreams=upstreams, fallbacks=fallbacks)
     _check_required(config)
     check_reach(config)
     return config
@@ -168,21 +171,11 @@ def _read_secret(row: Setting[Any], path: object, origin: str) -> Reading:
     """
     if not isinstance(path, str):
         raise ConfigError(f"{row.name} ({origin}): must be the path of a file")
-    text = _read_text(row, Path(path), origin).strip()
+    text = read_text(row.name, path, origin).strip()
     try:
         return Reading(row, row.kind.parse(text), origin)
     except ValueError:
         raise _not_allowed(row, f"{origin}: {path}", text) from None
-
-
-def _read_text(row: Setting[Any], path: Path, origin: str) -> str:
-    try:
-        return path.expanduser().read_text("utf-8")
-    except UnicodeDecodeError:
-        raise ConfigError(f"{row.name} ({origin}): {str(path)!r} is not UTF-8 text") from None
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{row.name} ({origin}): cannot read {str(path)!r}: {reason}") from None
 
 
 def _not_allowed(row: Setting[Any], origin: str, value: object, kind: Kind[Any] | None = None) -> ConfigError:
@@ -194,14 +187,14 @@ def _not_allowed(row: Setting[Any], origin: str, value: object, kind: Kind[Any] 
 
 def _file_source(config_file: Reading) -> _Source:
     path: str = config_file.value
-    text = _read_text(config_file.setting, Path(path), config_file.origin)
+    text = read_text(config_file.setting.name, path, config_file.origin)
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         reason = re.sub(r"\s+", " ", str(error))
         raise ConfigError(f"CONFIG ({config_file.origin}): {path} is not TOML: {reason}") from None
     rows = [row for row in SETTINGS.values() if row.name != "CONFIG"]
-    known = [row.toml for row in rows] + [f"{row.toml}_file" for row in rows if row.kind.secret]
+    known = [*TABLES, *(row.toml for row in rows)] + [f"{row.toml}_file" for row in rows if row.kind.secret]
     for key in table:
         if key not in known:
             nearest = get_close_matches(key.lower(), known, n=1)

@@ -1,12 +1,12 @@
 """
-How a chat backend is.
+How the backends are.
 """
 
 from __future__ import annotations
 
 from attrs import frozen
 
-__all__ = ["ChatHealth", "UsageLimit"]
+__all__ = ["ChatHealth", "UpstreamHealth", "UsageLimit"]
 
 
 @frozen
@@ -51,3 +51,17 @@ class ChatHealth:
     """Processes that wait for the result of a client's tool."""
     usage_limits: tuple[UsageLimit, ...] = ()
     """The account's limits that are near or reached."""
+
+
+@frozen
+class UpstreamHealth:
+    """
+    What is known of an upstream without asking it.
+    """
+
+    status: str
+    """``ok``, ``no_key`` or ``disabled``."""
+    breaker: str = "closed"
+    """``closed``, ``open`` or ``half_open``."""
+    failures: int = 0
+    """Those in a row that the breaker counts."""

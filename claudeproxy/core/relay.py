@@ -1,5 +1,5 @@
 """
-A request on its way to an upstream that speaks the client's own dialect.
+A request on its way to an upstream that speaks the client's own dialect, and an answer that was not passed on.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from typing import BinaryIO
 
 from attrs import frozen
 
-__all__ = ["RelayRequest"]
+from claudeproxy.interfaces import IByteSink
+
+__all__ = ["Refusal", "RelayRequest"]
 
 
 @frozen
@@ -31,3 +33,26 @@ class RelayRequest:
     """Whether to look for usage in the answer; its compression is then declined."""
     stream: bool = False
     """Whether the client asked for a stream."""
+    hands_over: bool = False
+    """Whether another backend stands by: an answer that it may do better than comes back as a :class:`Refusal`."""
+
+
+@frozen
+class Refusal:
+    """
+    An upstream's answer that the client has not been sent, since another backend may do better.
+    """
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    """Those that travel to the client."""
+    body: bytes
+    """All of it."""
+
+    def write_to(self, sink: IByteSink) -> None:
+        """
+        Let the client have it after all.
+        """
+        sink.head(self.status, self.headers)
+        if self.body:
+            sink.raw(self.body)

@@ -68,6 +68,8 @@ class Demo:
                 base_url=f"{self._openai.url}/v1",
                 base_url_given=True,
             ),
+            upstreams=(),
+            fallbacks=(),
             routing=evolve(config.routing, route_claude_models=True),
         )
 

@@ -70,6 +70,10 @@ def _fields(request: ProxyRequest, now: float) -> dict[str, Any]:
         fields["key"] = request.key.name
     if request.backend:
         fields["backend"] = str(request.backend)
+    if request.upstream:
+        fields["upstream"] = request.upstream
+    if request.attempts > 1:
+        fields["attempts"] = request.attempts
     if request.model:
         fields["model"] = _told(request.model)
     if request.error:

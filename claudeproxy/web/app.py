@@ -4,15 +4,16 @@ The routes of the daemon, all of them, and what they are made of.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from attrs import define, field
 from klein import Klein
 from twisted.internet.interfaces import IReactorTime
 
-from claudeproxy.config import ClaudeConfig, RoutingConfig, ServerConfig, UpstreamConfig
+from claudeproxy.config import ClaudeConfig, ServerConfig
 from claudeproxy.core.catalog import Catalog
 from claudeproxy.core.proxies import TrustedProxies
+from claudeproxy.core.routing import Router
 from claudeproxy.interfaces import IChatBackend, IKeyStore, IReadiness, IRelay
 from claudeproxy.ops.admission import Admission
 from claudeproxy.ops.drain import Drain
@@ -38,12 +39,12 @@ class ProxyApp:
     keys: IKeyStore
     admission: Admission
     chat_backend: IChatBackend
-    relay: IRelay
+    relays: Mapping[str, IRelay]
+    """The upstreams by name, in their order; ``openai`` is always among them, and last."""
     catalog: Catalog
+    router: Router
     server: ServerConfig
     claude: ClaudeConfig
-    routing: RoutingConfig
-    upstream: UpstreamConfig
     drain: Drain
     clock: IReactorTime
     readiness: Sequence[IReadiness] = ()
@@ -55,10 +56,19 @@ class ProxyApp:
         self.cross_origin = CrossOrigin(self.server.cors_allowed_origins)
         self.routes = Routes(self.keys, self.admission, self.drain, self.cross_origin)
         keepalive = self.server.keepalive_interval
-        passthrough = Passthrough(self.relay, self.upstream, self.drain, self.clock, keepalive)
-        chat = ChatRoute(self.chat_backend, passthrough, self.catalog, self.routing, self.drain, self.clock, keepalive)
-        models = ModelsRoute(self.relay, self.catalog, self.routing, self.drain, self.clock.seconds())
-        health = HealthRoute(self.chat_backend, self.relay, self.claude, (self.drain, *self.readiness))
+        passthrough = Passthrough(self.relays, self.router, self.drain, self.clock, keepalive)
+        chat = ChatRoute(
+            self.chat_backend,
+            passthrough,
+            self.catalog,
+            self.router,
+            self.drain,
+            self.clock,
+            keepalive,
+            self.claude.request_timeout,
+        )
+        models = ModelsRoute(self.relays, self.catalog, self.router, self.drain, self.clock.seconds())
+        health = HealthRoute(self.chat_backend, self.relays, self.claude, (self.drain, *self.readiness))
         docs = DocsRoute()
 
         # Paths are below /v1, which a client may write or leave out.

@@ -126,6 +126,10 @@ class ProxyChannel(HTTPChannel):
             )
             if request.backend:
                 lines.append(b"X-Backend-Mode: %b\r\n" % request.backend.encode("ascii"))
+                if request.upstream:
+                    lines.append(b"X-Upstream: %b\r\n" % request.upstream.encode("ascii"))
+                if request.attempts:
+                    lines.append(b"X-Backend-Attempts: %d\r\n" % request.attempts)
         else:
             lines += (b"\r\nX-Request-ID: ", new_request_id(), b"\r\n", SECURITY_LINES)
         if not headers.hasHeader(b"Cache-Control"):

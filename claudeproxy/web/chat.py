@@ -9,18 +9,27 @@ from uuid import uuid4
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 
-from claudeproxy.config import RoutingConfig
 from claudeproxy.core.catalog import Catalog
 from claudeproxy.core.chat import ChatRequest
-from claudeproxy.core.routing import BackendName, choose, parse_session_id
+from claudeproxy.core.relay import Refusal
+from claudeproxy.core.routing import BackendName, Router, Step, parse_session_id
 from claudeproxy.interfaces import IChatBackend
 from claudeproxy.ops.drain import Drain
 from claudeproxy.web.answers import json_answer
 from claudeproxy.web.body import read_json
-from claudeproxy.web.passthrough import Passthrough
+from claudeproxy.web.fallback import Walk
+from claudeproxy.web.passthrough import Passthrough, has_own_key
 from claudeproxy.web.request import ProxyRequest
 from claudeproxy.web.sink import EventSink, FoldingSink
-from claudeproxy.wire.openai_chat import ChatBody, CompletionFolder, StreamEncoder, decode_request, peek
+from claudeproxy.wire.openai_chat import (
+    ChatBody,
+    CompletionFolder,
+    Peek,
+    StreamEncoder,
+    decode_request,
+    peek,
+    with_model,
+)
 
 __all__ = ["ChatRoute"]
 
@@ -34,40 +43,60 @@ class ChatRoute:
     _backend: IChatBackend
     _passthrough: Passthrough
     _catalog: Catalog
-    _routing: RoutingConfig
+    _router: Router
     _drain: Drain
     _clock: IReactorTime
     _keepalive_interval: float
+    _request_timeout: float
+    """Seconds that all backends of a chain have together."""
 
     async def create(self, request: ProxyRequest) -> bytes | None:
         """
-        Answer a chat request on the backend that its headers and its model choose.
+        Answer a chat request on the backend that its headers and its model choose, or on those of a chain.
         """
         body = read_json(request)
         peeked = peek(body)
         request.model = peeked.model
-        session_id = request.session_header()
-        backend = choose(
+        steps = self._router.steps(
             claude_code=_text(request.header(b"X-Claude-Code")),
-            session_id=session_id,
+            session_id=request.session_header(),
             model=peeked.model,
-            catalog=self._catalog,
-            upstream_configured=self._passthrough.can_serve(request),
-            route_claude_models=self._routing.route_claude_models,
+            own_key=has_own_key(request),
         )
-        request.backend = backend
-        if backend is BackendName.UPSTREAM:
-            await self._passthrough.relay(request, body, tee_usage=True, stream=peeked.stream)
-            return None
-        return await self._chat(request, decode_request(body), session_id)
+        if len(steps) > 1:
+            walk = Walk(request, self._passthrough, self._clock, self._request_timeout)
+            return await walk.along(steps, lambda step, more: self._serve(request, body, peeked, step, more))
+        answer = await self._serve(request, body, peeked, steps[0], hands_over=False)
+        assert not isinstance(answer, Refusal), "nobody stood by"
+        return answer
 
-    async def _chat(self, request: ProxyRequest, body: ChatBody, session_id: str | None) -> bytes | None:
+    async def _serve(
+        self, request: ProxyRequest, body: bytes, peeked: Peek, step: Step, hands_over: bool
+    ) -> bytes | Refusal | None:
+        """
+        Serve a request with one backend.
+
+        :param hands_over: whether another backend stands by.
+        """
+        request.backend, request.upstream = step.backend, ""
+        if step.backend is BackendName.CLAUDE:
+            return await self._chat(request, decode_request(body), step.model)
+        if step.model is not None:
+            body = with_model(body, step.model)
+        return await self._passthrough.relay(
+            request, step.upstream, body, tee_usage=True, stream=peeked.stream, hands_over=hands_over
+        )
+
+    async def _chat(self, request: ProxyRequest, body: ChatBody, model: str | None) -> bytes | None:
         """
         Serve a decoded request with the chat backend.
+
+        :param model: the one to ask, in the place of the request's.
         """
+        session_id = request.session_header()
         turn = ChatRequest(
             model=body.model,
-            backend_model=self._catalog.resolve(body.model),
+            backend_model=self._catalog.resolve(model or body.model),
             messages=body.messages,
             system=body.system,
             settings=body.settings,
@@ -75,6 +104,7 @@ class ChatRoute:
             session_id=None if session_id is None else parse_session_id(session_id),
             ignored=body.ignored,
         )
+        request.attempts += 1
         completion_id, created = f"chatcmpl-{uuid4().hex}", int(self._clock.seconds())
         if not body.stream:
             folder = CompletionFolder(completion_id, body.model, created)

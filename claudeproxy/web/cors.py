@@ -21,6 +21,8 @@ _EXPOSED = b", ".join(
         b"X-Request-ID",
         b"X-Upstream-Request-ID",
         b"X-Backend-Mode",
+        b"X-Backend-Attempts",
+        b"X-Upstream",
         b"X-Claude-Session-ID",
         b"X-Claude-Session-Created",
         b"X-Claude-Ignored-Params",

@@ -4,7 +4,7 @@ What the daemon says about itself, to anyone: cheap answers, no model is ever as
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from attrs import frozen
 from claudeproxy import __version__
 from claudeproxy.config import ClaudeConfig
 from claudeproxy.core.health import UsageLimit
+from claudeproxy.core.routing import OPENAI
 from claudeproxy.interfaces import IChatBackend, IReadiness, IRelay
 from claudeproxy.web.answers import json_answer
 from claudeproxy.web.request import ProxyRequest
@@ -30,7 +31,7 @@ class HealthRoute:
     """
 
     _backend: IChatBackend
-    _relay: IRelay
+    _relays: Mapping[str, IRelay]
     _claude: ClaudeConfig
     _readiness: Sequence[IReadiness]
 
@@ -56,10 +57,15 @@ class HealthRoute:
         Say how everything is.
         """
         claude = self._backend.health()
+        upstreams = {name: relay.health() for name, relay in self._relays.items()}
         checks: dict[str, Any] = {
             "claude_cli": claude.status,
             "anthropic_key": "ok" if self._claude.has_credentials else "missing",
-            "openai_passthrough": self._relay.health(),
+            "openai_passthrough": upstreams[OPENAI].status,
+            "upstreams": {
+                name: {"status": upstream.status, "breaker": upstream.breaker, "failures": upstream.failures}
+                for name, upstream in upstreams.items()
+            },
             "capacity": {
                 "active": claude.active,
                 "max": claude.max,
@@ -100,9 +106,10 @@ class HealthRoute:
         """
         reasons = [reason for source in self._readiness for reason in source.unready_reasons()]
         has_claude = self._backend.health().status == "ok" and self._claude.has_credentials
-        if not has_claude and self._relay.health() != "ok":
+        upstreams = {name: relay.health().status for name, relay in self._relays.items()}
+        if not has_claude and "ok" not in upstreams.values():
             why = "it has no credentials" if not self._claude.has_credentials else self._backend.health().status
-            reasons.append(f"no backend can serve: Claude Code ({why}), passthrough ({self._relay.health()})")
+            reasons.append(f"no backend can serve: Claude Code ({why}), passthrough ({upstreams[OPENAI]})")
         return reasons
 
 

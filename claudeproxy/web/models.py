@@ -4,14 +4,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from attrs import frozen
+from twisted.internet.defer import ensureDeferred
 
-from claudeproxy.config import RoutingConfig
 from claudeproxy.core.catalog import Catalog
+from claudeproxy.core.routing import BackendName, Router, Step
 from claudeproxy.errors import ModelNotFound
 from claudeproxy.interfaces import IRelay
 from claudeproxy.ops.drain import Drain
@@ -28,12 +30,12 @@ _encode = msgspec.json.Encoder().encode
 @frozen
 class ModelsRoute:
     """
-    Claude's models, the names that stand for them, and the upstream's own list.
+    Claude's models, the names that stand for them, and the upstreams' own lists.
     """
 
-    _relay: IRelay
+    _relays: Mapping[str, IRelay]
     _catalog: Catalog
-    _routing: RoutingConfig
+    _router: Router
     _drain: Drain
     _since: float
     """Seconds since the epoch; what is said about the age of names that have none."""
@@ -67,15 +69,32 @@ class ModelsRoute:
 
     async def _models(self) -> dict[str, Entry]:
         """
-        Merge the lists. Of two entries with one name, that one counts whose backend would serve the name.
+        Merge the lists. Of entries with one name, that one counts whose backend would serve the name; what an upstream
+        has and would not be asked for is not listed.
         """
-        upstream = await self._drain.track(self._relay.upstream_models())
+        lists = await self._drain.track(ensureDeferred(self._lists()))
         models = {name: self._claude(name) for name in self._catalog.names()}
-        for entry in upstream:
-            name = entry["id"]
-            if not (name in models and self._routing.route_claude_models and self._catalog.is_claude(name)):
-                models[name] = self._upstreams(entry)
+        ranks: dict[str, int] = {}
+        for upstream, entries in zip(self._relays, lists, strict=True):
+            for entry in entries:
+                name = entry["id"]
+                steps = self._router.by_name(name)
+                rank = _rank(steps, upstream, name)
+                if name not in ranks:
+                    ranks[name] = _rank(steps, "", name) if name in models else len(steps)
+                if rank < ranks[name]:
+                    ranks[name] = rank
+                    models[name] = self._upstreams(entry)
+                elif steps[0].backend is BackendName.CLAUDE:
+                    models.setdefault(name, self._upstreams(entry))
         return models
+
+    async def _lists(self) -> list[tuple[Entry, ...]]:
+        """
+        Return the lists of all upstreams, which are asked at the same time.
+        """
+        lists = [relay.upstream_models() for relay in self._relays.values()]
+        return [await entries for entries in lists]
 
     def _claude(self, name: str) -> Entry:
         return _entry(name, int(self._since), "anthropic")
@@ -87,6 +106,16 @@ class ModelsRoute:
         created, owner = entry.get("created"), entry.get("owned_by")
         number = int(created) if isinstance(created, int | float) and 0 <= created < 2**33 else int(self._since)
         return {**_entry(entry["id"], number, owner if isinstance(owner, str) else "upstream"), **_told(entry)}
+
+
+def _rank(steps: Sequence[Step], upstream: str, model: str) -> int:
+    """
+    Return at which step a backend is asked for the model under its own name; beyond the last when it is not.
+
+    :param upstream: empty for Claude Code, which knows a model by several names.
+    """
+    ranks = (rank for rank, step in enumerate(steps) if step.upstream == upstream)
+    return next((rank for rank in ranks if not upstream or steps[rank].model in (None, model)), len(steps))
 
 
 def _entry(name: str, created: int, owner: str) -> Entry:

@@ -4,21 +4,21 @@ Requests that go to the upstream as they are.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import BinaryIO
 
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 
-from claudeproxy.config import UpstreamConfig
-from claudeproxy.core.relay import RelayRequest
-from claudeproxy.core.routing import BackendName
+from claudeproxy.core.relay import Refusal, RelayRequest
+from claudeproxy.core.routing import OPENAI, BackendName, Router
 from claudeproxy.errors import UnknownURL
 from claudeproxy.interfaces import IRelay
 from claudeproxy.ops.drain import Drain
 from claudeproxy.web.request import ProxyRequest
 from claudeproxy.web.sink import ByteSink
 
-__all__ = ["Passthrough"]
+__all__ = ["Passthrough", "has_own_key"]
 
 _BODY_IN_MEMORY = 1024 * 1024
 """Bytes of a body beyond which it is relayed from its file."""
@@ -57,20 +57,15 @@ paths without ``/v1`` are meant for it, and for which, where there is none, that
 @frozen
 class Passthrough:
     """
-    The way of bytes from a client to the upstream and back.
+    The way of bytes from a client to an upstream and back.
     """
 
-    _relay: IRelay
-    _upstream: UpstreamConfig
+    _relays: Mapping[str, IRelay]
+    """The upstreams by name."""
+    _router: Router
     _drain: Drain
     _clock: IReactorTime
     _keepalive_interval: float
-
-    def can_serve(self, request: ProxyRequest) -> bool:
-        """
-        Whether there is an upstream for the request: the operator's, or OpenAI's with a key of the client's.
-        """
-        return self._upstream.configured or (self._upstream.enabled and _client_key(request) is not None)
 
     async def any_path(self, request: ProxyRequest, rest: str) -> None:
         """
@@ -78,33 +73,66 @@ class Passthrough:
 
         :raises UnknownURL: nobody has it.
         """
+        own_key = has_own_key(request)
         known = request.relayed_path[1:].partition(b"?")[0].partition(b"/")[0] in _OPENAI
-        if not known and not (request.versioned and self.can_serve(request)):
+        if not known and not (request.versioned and self._router.can_relay(own_key)):
             raise UnknownURL(f"There is no {request.method.decode('ascii')} {request.path.decode('ascii')}.")
         content = request.content
         length = content.seek(0, 2)
         content.seek(0)
-        await self.relay(request, content if length > _BODY_IN_MEMORY else content.read())
+        body = content if length > _BODY_IN_MEMORY else content.read()
+        await self.relay(request, self._router.default_upstream(own_key), body)
 
     async def relay(
-        self, request: ProxyRequest, body: bytes | BinaryIO, *, tee_usage: bool = False, stream: bool = False
-    ) -> None:
+        self,
+        request: ProxyRequest,
+        upstream: str,
+        body: bytes | BinaryIO,
+        *,
+        tee_usage: bool = False,
+        stream: bool = False,
+        hands_over: bool = False,
+    ) -> Refusal | None:
         """
         Relay a request with ``body``, bytes or a file, and write the whole answer.
+
+        :param upstream: the name of the one to ask.
+        :param hands_over: return a refusal instead of writing it, for another backend stands by.
         """
         request.backend = BackendName.UPSTREAM
+        request.upstream = upstream if len(self._relays) > 1 else ""
         sink = ByteSink(request, self._clock, self._keepalive_interval)
         outgoing = RelayRequest(
             method=request.method,
             path=request.relayed_path,
             headers=[(name, value) for name, values in request.requestHeaders.getAllRawHeaders() for value in values],
             body=body,
-            client_key=_client_key(request),
+            client_key=_client_key(request) if upstream == OPENAI else None,
             tee_usage=tee_usage,
             stream=stream,
+            hands_over=hands_over,
         )
-        request.usage = await self._drain.track(self._relay.relay(outgoing, sink))
+        result = await self._drain.track(self._relays[upstream].relay(outgoing, sink))
+        if isinstance(result, Refusal):
+            return result
+        request.usage = result
         sink.complete()
+        return None
+
+    def write(self, request: ProxyRequest, refusal: Refusal) -> None:
+        """
+        Write a refusal after all, since nobody did better.
+        """
+        sink = ByteSink(request, self._clock, self._keepalive_interval)
+        refusal.write_to(sink)
+        sink.complete()
+
+
+def has_own_key(request: ProxyRequest) -> bool:
+    """
+    Whether the client brought a key for the upstream.
+    """
+    return _client_key(request) is not None
 
 
 def _client_key(request: ProxyRequest) -> str | None:

@@ -101,6 +101,10 @@ class ProxyRequest(Request):
     key: KeyPolicy = OPEN_DOOR
     backend: str = ""
     """Also the value of ``X-Backend-Mode``."""
+    upstream: str = ""
+    """Which one, where there are several; also the value of ``X-Upstream``."""
+    attempts = 0
+    """How often a backend was asked; also the value of ``X-Backend-Attempts``."""
     model: str = ""
     error: str = ""
     """The code of the error that was the answer, or that ended it."""

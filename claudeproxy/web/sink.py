@@ -35,6 +35,7 @@ from claudeproxy.core.events import StreamEvent, TurnHead, UsageReport
 from claudeproxy.errors import BackendError, ClaudeProxyError
 from claudeproxy.interfaces import IByteSink, IEventSink
 from claudeproxy.web.request import ProxyRequest
+from claudeproxy.web.turn_headers import announce
 from claudeproxy.wire.errorbody import openai_error_event
 from claudeproxy.wire.sse import comment
 
@@ -251,7 +252,7 @@ class EventSink(_Sink):
         """
         See ``IEventSink``.
         """
-        _announce(self._request, head)
+        announce(self._request, head)
         if not self._request.gone:
             self._keep_alive()
 
@@ -280,6 +281,19 @@ class ByteSink(_Sink):
         self._headers: Iterable[tuple[bytes, bytes]] = ()
         self._is_event_stream = False
         self._tail = b""
+
+    @property
+    def begun(self) -> bool:
+        """
+        See ``IByteSink``.
+        """
+        return bool(self._request.startedWriting)
+
+    def trying(self) -> None:
+        """
+        See ``IByteSink``.
+        """
+        self._request.attempts += 1
 
     def head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """
@@ -359,7 +373,7 @@ class FoldingSink:
         """
         See ``IEventSink``.
         """
-        _announce(self._request, head)
+        announce(self._request, head)
 
     def event(self, event: StreamEvent) -> None:
         """
@@ -368,18 +382,6 @@ class FoldingSink:
         if type(event) is UsageReport:
             self._request.usage = event.usage
         self._folder.add(event)
-
-
-def _announce(request: ProxyRequest, head: TurnHead) -> None:
-    """
-    Tell the client what is known of its turn before the first token.
-    """
-    headers = request.responseHeaders
-    headers.setRawHeaders(b"X-Claude-Session-ID", (head.session_id,))
-    if head.session_created:
-        headers.setRawHeaders(b"X-Claude-Session-Created", (b"true",))
-    if head.ignored:
-        headers.setRawHeaders(b"X-Claude-Ignored-Params", (", ".join(head.ignored),))
 
 
 def _is_event_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:

@@ -89,10 +89,12 @@ _STAYS_UPSTREAM = _HOP_BY_HOP | {
     b"x-frame-options",
     # Names that are ours.
     b"x-accel-buffering",
+    b"x-backend-attempts",
     b"x-backend-mode",
     b"x-ratelimit-limit",
     b"x-ratelimit-remaining",
     b"x-ratelimit-reset",
+    b"x-upstream",
 }
 
 _NONE: frozenset[bytes] = frozenset()

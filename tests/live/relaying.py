@@ -17,7 +17,7 @@ from claudeproxy.backends.openai.client import UpstreamClient, hostname_endpoint
 from claudeproxy.backends.openai.relay import OpenAIRelay
 from claudeproxy.config import Secret, UpstreamConfig
 from claudeproxy.core.events import Usage
-from claudeproxy.core.relay import RelayRequest
+from claudeproxy.core.relay import Refusal, RelayRequest
 from claudeproxy.interfaces import IByteSink
 
 __all__ = ["KEY", "LiveRelay", "MemorySink", "chat", "post", "until"]
@@ -39,6 +39,15 @@ class MemorySink:
     flowed: bool = False
     ended: int = 0
     on_raw: Callable[[bytes], object] = lambda data: None
+    tries: int = 0
+
+    @property
+    def begun(self) -> bool:
+        return bool(self.chunks)
+
+    def trying(self) -> None:
+        self.tries += 1
+        self.status, self.flowed = None, False
 
     def flow_from(self, producer: IPushProducer) -> None:
         assert self.status is not None and not self.chunks and not self.flowed
@@ -96,17 +105,21 @@ class LiveRelay:
         clock: Any = None,
         trust_root: Any = None,
         idle_timeout: float = 30.0,
+        random: Callable[[], float] = lambda: 0.0,
         **settings: Any,
     ) -> LiveRelay:
-        """A relay to ``base_url``; its timers are ``clock``'s, else the reactor's."""
-        config = UpstreamConfig(api_key=Secret(KEY), base_url=base_url, base_url_given=True)
+        """
+        A relay to ``base_url`` that tries once, unless ``settings`` say otherwise, and then without waiting; its timers
+        are ``clock``'s, else the reactor's.
+        """
+        config = UpstreamConfig(api_key=Secret(KEY), base_url=base_url, base_url_given=True, retries=0)
         config = evolve(config, **settings)
         clock = clock or reactor
         endpoints = hostname_endpoints(reactor, config.connect_timeout, trust_root)
         client = UpstreamClient(clock, endpoints, connect_timeout=config.connect_timeout, idle_timeout=idle_timeout)
-        return cls(OpenAIRelay(clock, client, config), client)
+        return cls(OpenAIRelay(clock, client, config, random), client)
 
-    def send(self, request: RelayRequest, sink: MemorySink | None = None) -> Deferred[Usage | None]:
+    def send(self, request: RelayRequest, sink: MemorySink | None = None) -> Deferred[Usage | Refusal | None]:
         """Relay a request."""
         return self.relay.relay(request, sink or MemorySink())
 

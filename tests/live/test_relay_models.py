@@ -126,13 +126,13 @@ async def test_no_upstream(stub_openai: StubOpenAI, relay_to: Make, settings: di
     relay = relay_to(**settings).relay
 
     assert await relay.upstream_models() == ()
-    assert relay.health() == health
+    assert relay.health().status == health
     assert stub_openai.requests == []
 
 
 @pytest_twisted.ensureDeferred
 async def test_an_upstream(relay_to: Make) -> None:
     """A key, or an upstream that the operator named, is enough for health."""
-    assert relay_to().relay.health() == "ok"
-    assert relay_to(api_key=None).relay.health() == "ok"
-    assert relay_to(base_url_given=False).relay.health() == "ok"
+    assert relay_to().relay.health().status == "ok"
+    assert relay_to(api_key=None).relay.health().status == "ok"
+    assert relay_to(base_url_given=False).relay.health().status == "ok"

@@ -22,8 +22,8 @@ from claudeproxy.core.events import (
     Usage,
     UsageReport,
 )
-from claudeproxy.core.health import ChatHealth
-from claudeproxy.core.relay import RelayRequest
+from claudeproxy.core.health import ChatHealth, UpstreamHealth
+from claudeproxy.core.relay import Refusal, RelayRequest
 from claudeproxy.interfaces import IByteSink, IChatBackend, IEventSink, IRelay
 
 __all__ = ["SESSION", "Exchange", "MemoryBackend", "MemoryProducer", "MemoryRelay", "Turn", "healthy"]
@@ -145,7 +145,7 @@ class Exchange:
     sink: IByteSink
     cancelled: bool = False
     producer: MemoryProducer = field(factory=MemoryProducer)
-    done: Deferred[Usage | None] = field(init=False)
+    done: Deferred[Usage | Refusal | None] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.done = Deferred(self._cancel)
@@ -171,12 +171,17 @@ class Exchange:
         self.sink.flow_ended()
         self.done.callback(usage)
 
+    def refuse(self, status: int, body: bytes = b"{}", headers: Sequence[tuple[bytes, bytes]] = JSON) -> None:
+        """The answer is one that another backend may do better than."""
+        assert self.request.hands_over
+        self.done.callback(Refusal(status, headers, body))
+
     def fail(self, error: Exception) -> None:
         """The answer breaks off."""
         self.sink.flow_ended()
         self.done.errback(error)
 
-    def _cancel(self, _: Deferred[Usage | None]) -> None:
+    def _cancel(self, _: Deferred[Usage | Refusal | None]) -> None:
         self.cancelled = True
         self.sink.flow_ended()
 
@@ -191,18 +196,21 @@ class MemoryRelay:
     name: str = "openai-passthrough"
     exchanges: list[Exchange] = field(factory=list)
     models: tuple[dict[str, Any], ...] = ()
+    listing: Deferred[tuple[dict[str, Any], ...]] | None = None
+    """Fires with the models, where a test says when."""
     status: str = "ok"
 
-    def relay(self, request: RelayRequest, sink: IByteSink) -> Deferred[Usage | None]:
+    def relay(self, request: RelayRequest, sink: IByteSink) -> Deferred[Usage | Refusal | None]:
+        sink.trying()
         exchange = Exchange(request, sink)
         self.exchanges.append(exchange)
         return exchange.done
 
     def upstream_models(self) -> Deferred[tuple[dict[str, Any], ...]]:
-        return succeed(self.models)
+        return self.listing or succeed(self.models)
 
-    def health(self) -> str:
-        return self.status
+    def health(self) -> UpstreamHealth:
+        return UpstreamHealth(self.status)
 
     @property
     def exchange(self) -> Exchange:

@@ -29,6 +29,7 @@ def test_health(house: House) -> None:
             "claude_cli": "ok",
             "anthropic_key": "ok",
             "openai_passthrough": "ok",
+            "upstreams": {"openai": {"status": "ok", "breaker": "closed", "failures": 0}},
             "capacity": {"active": 1, "max": 10, "queued": 2, "warm": 3, "live": 4, "parked": 0},
             "usage_limits": [],
         },

@@ -27,6 +27,7 @@ from claudeproxy.config import (
     UpstreamConfig,
 )
 from claudeproxy.core.catalog import Catalog
+from claudeproxy.core.routing import OPENAI, Fallback, Router
 from claudeproxy.ops.admission import Admission
 from claudeproxy.ops.drain import Drain
 from claudeproxy.ops.logs import Threshold
@@ -227,6 +228,11 @@ class House:
     log: LogConfig = field(factory=LogConfig)
     backend: Any = field(factory=MemoryBackend)
     relay: MemoryRelay = field(factory=MemoryRelay)
+    upstreams: tuple[UpstreamConfig, ...] = ()
+    """Further ones, in their order."""
+    fallbacks: tuple[Fallback, ...] = ()
+    relays: dict[str, MemoryRelay] = field(init=False)
+    """All relays by name; ``relay`` is that of ``openai``."""
     events: list[dict[str, Any]] = field(factory=list)
     """The access log."""
     threshold: Threshold = field(init=False)
@@ -243,16 +249,17 @@ class House:
         self.catalog = Catalog(self.routing.model_map, self.routing.default_model)
         self.admission = Admission(self.clock, self.limits)
         self.drain = Drain(self.clock)
+        routes = [upstream.route for upstream in (*self.upstreams, self.upstream)]
+        self.relays = {upstream.name: MemoryRelay() for upstream in self.upstreams} | {OPENAI: self.relay}
         self.app = ProxyApp(
             keys=self.stored_keys,
             admission=self.admission,
             chat_backend=self.backend,
-            relay=self.relay,
+            relays=self.relays,
             catalog=self.catalog,
+            router=Router(self.catalog, self.routing.route_claude_models, routes, self.fallbacks),
             server=self.server,
             claude=self.claude,
-            routing=self.routing,
-            upstream=self.upstream,
             drain=self.drain,
             clock=self.clock,
         )

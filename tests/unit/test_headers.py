@@ -114,6 +114,8 @@ def test_compression_is_the_clients_matter_otherwise() -> None:
         b"Access-Control-Allow-Origin",
         b"Access-Control-Expose-Headers",
         b"X-Backend-Mode",
+        b"X-Backend-Attempts",
+        b"X-Upstream",
         b"X-Claude-Session-ID",
         b"X-RateLimit-Limit",
     ],

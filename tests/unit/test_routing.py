@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claudeproxy.core.catalog import Catalog
-from claudeproxy.core.routing import BackendName, choose, parse_session_id
+from claudeproxy.core.routing import BackendName, ModelNames, Router, UpstreamRoute, parse_session_id
 from claudeproxy.errors import InvalidHeaderValue, InvalidSessionID
 
 CATALOG = Catalog({"mine": "haiku"}, "sonnet")
@@ -29,14 +29,10 @@ def route(
     """
     Choose, with the catalog of these tests.
     """
-    return choose(
-        claude_code=header,
-        session_id=session,
-        model=model,
-        catalog=CATALOG,
-        upstream_configured=upstream,
-        route_claude_models=claude_models,
-    )
+    openai = UpstreamRoute("openai", ModelNames(()), True, upstream)
+    router = Router(CATALOG, claude_models, [openai])
+    (step,) = router.steps(claude_code=header, session_id=session, model=model, own_key=False)
+    return step.backend
 
 
 CIRCUMSTANCES = list(product(CLAUDE_MODELS + OTHER_MODELS, SESSIONS, [False, True], [False, True]))

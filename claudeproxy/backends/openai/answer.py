@@ -4,9 +4,12 @@ The answer on its way from the upstream's socket to the sink.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from zope.interface import implementer
 
+from claudeproxy.backends.openai.kept import KeptAnswer
 from claudeproxy.backends.openai.timers import Watch
 from claudeproxy.core.events import Usage
 from claudeproxy.interfaces import IByteSink
@@ -31,13 +34,25 @@ class RelayedAnswer:
     """
 
     def __init__(
-        self, sink: IByteSink, clock: IReactorTime, watch: Watch, silence: float, *, wants_usage: bool
+        self,
+        sink: IByteSink,
+        clock: IReactorTime,
+        watch: Watch,
+        silence: float,
+        keeps: Callable[[AnswerHead], bool],
+        *,
+        wants_usage: bool,
     ) -> None:
         """
         :param silence: seconds that the upstream may be silent within its answer.
+        :param keeps: whether to keep the answer with this head from the sink.
         :param wants_usage: whether to look for usage.
         """
+        self.kept: KeptAnswer | None = None
+        """The answer that the sink does not get."""
         self._sink = sink
+        self._clock = clock
+        self._keeps = keeps
         self._raw = sink.raw
         self._seconds = clock.seconds
         self._watch = watch
@@ -50,11 +65,16 @@ class RelayedAnswer:
 
     def answered(self, head: AnswerHead, flow: IPushProducer) -> None:
         """
-        Pass the head on, and let the sink govern the flow from here.
+        Pass the head on, and let the sink govern the flow from here; or keep the answer.
         """
         headers = response_headers(head.headers)
         if head.length is not None:
             headers.append((b"Content-Length", b"%d" % head.length))
+        if self._keeps(head):
+            self.kept = KeptAnswer(head.status, headers, flow, self._clock)
+            self._raw = self.kept.add
+            self._watch.rest()
+            return
         if self._wants_usage:
             self._tee = _tee(head)
         self._flow = flow
@@ -76,6 +96,8 @@ class RelayedAnswer:
         """
         The exchange has ended, in whatever way.
         """
+        if self.kept is not None:
+            self.kept.over()
         if self._flow is not None:
             self._flow = None
             self._sink.flow_ended()

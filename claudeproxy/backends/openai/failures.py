@@ -22,10 +22,10 @@ from twisted.internet.error import (
 )
 
 from claudeproxy.backends.openai.connection import BrokenOff, NoAnswer
-from claudeproxy.errors import ClaudeProxyError, UpstreamTimeout, UpstreamUnreachable
+from claudeproxy.errors import BackendError, ClaudeProxyError, RateLimited, UpstreamTimeout, UpstreamUnreachable
 from claudeproxy.wire.http1 import RemoteProtocolError
 
-__all__ = ["UPSTREAM_FAILURES", "from_failure", "ran_out"]
+__all__ = ["UPSTREAM_FAILURES", "from_failure", "ran_out", "refused"]
 
 UPSTREAM_FAILURES = (
     BrokenOff,
@@ -47,6 +47,15 @@ def ran_out(timer: str, seconds: float) -> UpstreamTimeout:
     The error of a timer that ran out.
     """
     return UpstreamTimeout(f"The upstream was too slow: the {timer} timer ran out after {seconds:g} s.")
+
+
+def refused(status: int) -> ClaudeProxyError:
+    """
+    The error for an answer of which nothing is known but its status.
+    """
+    if status == 429:
+        return RateLimited("The upstream refused for its rate limit.")
+    return BackendError(f"The upstream answered with status {status}.")
 
 
 def from_failure(error: BaseException, connect_timeout: float) -> ClaudeProxyError:

@@ -40,10 +40,12 @@ class UpstreamModels:
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, fetch: Callable[[IByteSink], Deferred[Any]]) -> None:
+    def __init__(self, name: str, clock: IReactorTime, fetch: Callable[[IByteSink], Deferred[Any]]) -> None:
         """
+        :param name: the upstream's, for the log.
         :param fetch: relays ``GET /models`` into the sink.
         """
+        self._name = name
         self._clock = clock
         self._fetch = fetch
         self._known: tuple[dict[str, Any], ...] = ()
@@ -70,7 +72,7 @@ class UpstreamModels:
             self._good_until = self._clock.seconds() + _FRESH_FOR
         except (ClaudeProxyError, LimitReached) as error:
             self._good_until = self._clock.seconds() + _RETRY_AFTER
-            self._log.warn("The upstream's list of models is not to be had: {error}", error=error)
+            self._log.warn("No list of models of {name} is to be had: {error}", name=self._name, error=error)
         waiting, self._waiting = self._waiting, []
         for deferred in waiting:
             deferred.callback(self._known)
@@ -83,8 +85,15 @@ class _Collector:
     """
 
     def __init__(self) -> None:
+        self.begun = False
         self._status = 0
         self._data = bytearray()
+
+    def trying(self) -> None:
+        """
+        Begin anew.
+        """
+        self._data.clear()
 
     def flow_from(self, producer: object) -> None:
         """

@@ -7,16 +7,24 @@ compressed, a stream of events keeps its spacing, its comments and its line ends
 
 Cancelling, a reader that leaves and a timer all end an exchange the same way: the upstream's connection is dropped at
 once.
+
+Another try is possible as long as the sink's reader has been sent nothing. An answer that asks for one is recognised by
+its head, and is kept only if there will be one, here (:mod:`~claudeproxy.backends.openai.tries`) or at another backend;
+every other answer goes its way as if there were no tries.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from random import random as random_number
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from hyperlink import URL
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from claudeproxy.backends.openai.answer import RelayedAnswer
@@ -25,11 +33,16 @@ from claudeproxy.backends.openai.failures import UPSTREAM_FAILURES, from_failure
 from claudeproxy.backends.openai.models import UpstreamModels
 from claudeproxy.backends.openai.request import Origin, UpstreamRequest
 from claudeproxy.backends.openai.timers import Watch
+from claudeproxy.backends.openai.tries import Tries
 from claudeproxy.config import UpstreamConfig
+from claudeproxy.core.breaker import Breaker
 from claudeproxy.core.events import Usage
-from claudeproxy.core.relay import RelayRequest
+from claudeproxy.core.health import UpstreamHealth
+from claudeproxy.core.relay import Refusal, RelayRequest
 from claudeproxy.core.routing import BackendName
 from claudeproxy.errors import (
+    BackendUnavailable,
+    ClaudeProxyError,
     ClientKeyNotAllowed,
     InvalidHeaderValue,
     MethodNotSupported,
@@ -61,7 +74,20 @@ class OpenAIRelay:
 
     name = BackendName.UPSTREAM.value
 
-    def __init__(self, clock: IReactorTime, client: UpstreamClient, config: UpstreamConfig) -> None:
+    _log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        client: UpstreamClient,
+        config: UpstreamConfig,
+        random: Callable[[], float] = random_number,
+    ) -> None:
+        """
+        :param random: gives numbers from 0 to 1, for the waits between tries.
+        """
+        self._random = random
+        self._breaker = Breaker(config.breaker_failures, config.breaker_pause)
         self._clock = clock
         self._client = client
         self._config = config
@@ -69,9 +95,10 @@ class OpenAIRelay:
         self._origin = Origin.of(base)
         self._netloc = self._origin.netloc
         self._prefix = "".join(f"/{segment}" for segment in base.path if segment).encode("ascii")
-        self._models = UpstreamModels(clock, lambda sink: self.relay(RelayRequest(b"GET", b"/models", ()), sink))
+        models = RelayRequest(b"GET", b"/models", ())
+        self._models = UpstreamModels(config.name, clock, lambda sink: self.relay(models, sink))
 
-    def relay(self, request: RelayRequest, sink: IByteSink) -> Deferred[Usage | None]:
+    def relay(self, request: RelayRequest, sink: IByteSink) -> Deferred[Usage | Refusal | None]:
         """
         Relay, as :meth:`claudeproxy.interfaces.IRelay.relay` says.
         """
@@ -86,34 +113,94 @@ class OpenAIRelay:
         """
         The upstream's own list of models, as it wrote the entries; empty when there is none to be had. Never fails.
         """
-        return self._models.get() if self.health() == "ok" else succeed(())
+        return self._models.get() if self._config.configured else succeed(())
 
-    def health(self) -> str:
+    def health(self) -> UpstreamHealth:
         """
-        ``ok``, ``no_key`` or ``disabled``; the upstream is not asked.
+        How it is now; the upstream is not asked.
         """
-        if not self._config.enabled:
-            return "disabled"
-        return "ok" if self._config.configured else "no_key"
+        status = "disabled" if not self._config.enabled else "ok" if self._config.configured else "no_key"
+        return UpstreamHealth(status, self._breaker.state(self._clock.seconds()).value, self._breaker.failures)
 
-    async def _relay(self, request: RelayRequest, sink: IByteSink, watch: Watch) -> Usage | None:
-        outgoing = self._outgoing(request, watch)
-        silence = self._config.silence_timeout
-        answer = RelayedAnswer(sink, self._clock, watch, silence, wants_usage=request.tee_usage)
+    async def _relay(self, request: RelayRequest, sink: IByteSink, watch: Watch) -> Usage | Refusal | None:
+        replayable = _replayable(request)
+        # What comes of a client's own key says nothing to the other clients.
+        breaker = None if request.client_key else self._breaker
+        tries = Tries(self._clock, self._config, breaker, self._random, watch, replayable, request.hands_over)
+        outgoing = self._outgoing(request, tries)
+        outcome: Refusal | ClaudeProxyError | None = None
         try:
-            await self._client.exchange(self._origin, outgoing, answer, replayable=_replayable(request))
-        except CancelledError:
-            if watch.expired is not None:
-                raise ran_out(watch.expired, watch.limit) from None
-            raise
-        except UPSTREAM_FAILURES as error:
-            raise from_failure(error, self._config.connect_timeout) from error
+            while tries.begin():
+                sink.trying()
+                answer = RelayedAnswer(
+                    sink, self._clock, watch, self._config.silence_timeout, tries.keeps, wants_usage=request.tee_usage
+                )
+                try:
+                    await self._client.exchange(self._origin, outgoing, answer, replayable=replayable)
+                    if answer.kept is None:
+                        return answer.usage()
+                    outcome = answer.kept.refusal()
+                except (CancelledError, ClaudeProxyError, *UPSTREAM_FAILURES) as error:
+                    outcome = self._understood(error, answer, watch)
+                    tries.failed(outcome)
+                    if sink.begun:
+                        raise outcome from outcome.__cause__
+                finally:
+                    answer.over()
+                if tries.wait is None:
+                    break
+                self._tell(outcome, tries.wait)
+                watch.rest()
+                await deferLater(self._clock, tries.wait)
         finally:
+            tries.over()
             watch.stop()
-            answer.over()
-        return answer.usage()
+        if isinstance(outcome, Refusal):
+            if request.hands_over:
+                return outcome
+            outcome.write_to(sink)
+            return None
+        raise outcome or self._unavailable()
 
-    def _outgoing(self, request: RelayRequest, watch: Watch) -> UpstreamRequest:
+    def _understood(self, error: Exception, answer: RelayedAnswer, watch: Watch) -> ClaudeProxyError:
+        """
+        What the failure of a try is to a client.
+
+        :raises CancelledError: nobody waits any more.
+        """
+        if isinstance(error, ClaudeProxyError):
+            return error
+        if not isinstance(error, CancelledError):
+            understood = from_failure(error, self._config.connect_timeout)
+        elif watch.expired is not None:
+            understood = ran_out(watch.expired, watch.limit)
+        elif answer.kept is not None and answer.kept.was_cut:
+            understood = answer.kept.error()
+        else:
+            raise error
+        understood.__cause__ = error
+        return understood
+
+    def _tell(self, outcome: Refusal | ClaudeProxyError, wait: float) -> None:
+        why = f"status {outcome.status}" if isinstance(outcome, Refusal) else outcome.message
+        self._log.info(
+            "The upstream {name} is tried again in {wait} s: {why}",
+            name=self._config.name,
+            wait=round(wait, 3),
+            why=why,
+        )
+
+    def _unavailable(self) -> ClaudeProxyError:
+        """
+        The error for a request that the breaker does not let through.
+        """
+        failures = self._breaker.failures
+        return BackendUnavailable(
+            f"The upstream {self._config.name} failed {failures} times in a row and is not asked for now.",
+            retry_after=self._breaker.left(self._clock.seconds()),
+        )
+
+    def _outgoing(self, request: RelayRequest, tries: Tries) -> UpstreamRequest:
         """
         What goes to the upstream for ``request``.
         """
@@ -125,7 +212,7 @@ class OpenAIRelay:
             self._target(request.path),
             request_headers(request.headers, authorization=self._authorization(request), identity=request.tee_usage),
             request.body,
-            on_write=lambda: watch.phase("first byte", self._config.first_byte_timeout),
+            on_write=tries.writes,
         )
 
     def _authorization(self, request: RelayRequest) -> bytes | None:

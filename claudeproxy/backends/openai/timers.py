@@ -63,6 +63,18 @@ class Watch:
         if idle is None:
             self._entered = self._clock.seconds()
 
+    def left(self) -> float:
+        """
+        The seconds that are left of the total limit.
+        """
+        return self._end - self._clock.seconds()
+
+    def rest(self) -> None:
+        """
+        Nothing is waited for: only the total limit counts until the next phase.
+        """
+        self.phase("total", self._total)
+
     def stop(self) -> None:
         """
         The exchange is over. Harmless when said twice.
@@ -73,8 +85,7 @@ class Watch:
             call.cancel()
 
     def _arm(self, seconds: float) -> None:
-        left = self._end - self._clock.seconds()
-        self._call = self._clock.callLater(max(0.0, min(seconds, self._shortest, left)), self._check)
+        self._call = self._clock.callLater(max(0.0, min(seconds, self._shortest, self.left())), self._check)
 
     def _check(self) -> None:
         self._call = None

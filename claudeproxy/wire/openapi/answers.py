@@ -236,6 +236,18 @@ class AccountLimit(Struct):
     resets_at: datetime | None
 
 
+class UpstreamCheck(Struct):
+    """
+    How an upstream is, as far as that is known without asking it.
+    """
+
+    status: Literal["ok", "no_key", "disabled"]
+    breaker: Literal["closed", "open", "half_open"]
+    """Open: it failed too often in a row and is not asked. Half open: the next request decides."""
+    failures: int
+    """Failures in a row."""
+
+
 class Checks(Struct):
     """
     How each part is.
@@ -244,6 +256,7 @@ class Checks(Struct):
     claude_cli: Literal["ok", "missing", "failing"]
     anthropic_key: Literal["ok", "missing"]
     openai_passthrough: Literal["ok", "no_key", "disabled"]
+    upstreams: dict[str, UpstreamCheck]
     capacity: Capacity
     usage_limits: list[AccountLimit]
 

@@ -199,7 +199,9 @@ def _errors(operation: Operation) -> dict[str, Any]:
 
 def _error(status: int, kinds: Iterable[type[ClaudeProxyError]], relayed: bool) -> dict[str, Any]:
     codes = {kind.code: " ".join((kind.__doc__ or "").split()).replace("``", "`") for kind in kinds}
-    more = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}.get(status, ())
+    more: tuple[str, ...] = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}.get(status, ())
+    if relayed:
+        more += ("X-Backend-Mode", "X-Backend-Attempts", "X-Upstream")
     schema = _ref(ErrorBody)
     if not relayed:
         narrowed = {"properties": {"error": {"properties": {"code": {"enum": list(codes)}}}}}

@@ -43,6 +43,10 @@ HEADERS = {
     "X-Backend-Mode": Header(
         "Who served the request.", {"type": "string", "enum": ["claude-code", "openai-passthrough"]}
     ),
+    "X-Backend-Attempts": Header(
+        "How often a backend was asked, retries and all steps of a chain together.", {"type": "integer", "minimum": 1}
+    ),
+    "X-Upstream": Header("Passthrough only, where there are several upstreams: the one that served."),
     "X-Claude-Session-ID": Header("Claude Code only: the session, new or resumed.", {"type": "string"}),
     "X-Claude-Session-Created": Header(
         "Claude Code only: present when the session is new.", {"type": "string", "enum": ["true"]}
@@ -141,9 +145,10 @@ OPERATIONS = (
         name="createChatCompletion",
         tag="Chat",
         summary="Answer a conversation",
-        description="Served by Claude Code or by the upstream: the headers `X-Claude-Code` and `X-Claude-Session-ID` "
-        "decide, else the model. To the upstream the body goes as it is, parameters that are unknown here included, "
-        "and its answers, errors too, come back as they are.\n\n"
+        description="Served by Claude Code or by an upstream: the headers `X-Claude-Code` and `X-Claude-Session-ID` "
+        "decide, else the model, for which there may be a chain of backends: one that fails before the first byte of "
+        "its answer hands over to the next. To an upstream the body goes as it is, parameters that are unknown here "
+        "included, and its answers, errors too, come back as they are.\n\n"
         "In Claude mode the answer names its session; with that id only the new messages need to be sent. An error "
         'after the first byte of a stream is an event `{"error": ...}` before `[DONE]`, and the body is not completed.',
         public=False,
@@ -156,6 +161,8 @@ OPERATIONS = (
                 {JSON: answers.ChatCompletion, EVENTS: answers.ChatCompletionChunk},
                 (
                     "X-Backend-Mode",
+                    "X-Backend-Attempts",
+                    "X-Upstream",
                     "X-Claude-Session-ID",
                     "X-Claude-Session-Created",
                     "X-Claude-Ignored-Params",
@@ -171,7 +178,7 @@ OPERATIONS = (
         name="listModels",
         tag="Models",
         summary="List the models",
-        description="Claude's models, the names that stand for them, and the upstream's own list.",
+        description="Claude's models, the names that stand for them, and the upstreams' own lists.",
         public=False,
         replies=_told(answers.ModelList, "The models."),
     ),

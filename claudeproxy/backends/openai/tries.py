@@ -1,0 +1,149 @@
+"""
+The tries of one request at one upstream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from claudeproxy.backends.openai.timers import Watch
+from claudeproxy.config import UpstreamConfig
+from claudeproxy.core.breaker import Breaker, BreakerState
+from claudeproxy.core.retry import FAILING, UNWELL, Backoff, retry_after
+from claudeproxy.errors import ClaudeProxyError, UpstreamTimeout, UpstreamUnreachable
+from claudeproxy.wire.http1 import AnswerHead
+
+__all__ = ["Tries"]
+
+
+class Tries:
+    """
+    Decides whether there is another try, and tells the breaker how each went.
+
+    A timer that ran out is not tried again: who was waited for that long would be waited for as long once more.
+    """
+
+    _log = Logger()
+
+    __slots__ = (
+        "_breaker",
+        "_clock",
+        "_config",
+        "_hands_over",
+        "_random",
+        "_replayable",
+        "_retries",
+        "_visit",
+        "_watch",
+        "_written",
+        "wait",
+    )
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        config: UpstreamConfig,
+        breaker: Breaker | None,
+        random: Callable[[], float],
+        watch: Watch,
+        replayable: bool,
+        hands_over: bool,
+    ) -> None:
+        """
+        :param breaker: None when the request does not concern it.
+        :param random: gives numbers from 0 to 1.
+        :param watch: has the request's timers.
+        :param replayable: whether to send the request a second time is harmless.
+        :param hands_over: whether another backend stands by.
+        """
+        self.wait: float | None = None
+        """Seconds until the next try; None when there is none."""
+        self._clock = clock
+        self._config = config
+        self._breaker = breaker
+        self._random = random
+        self._watch = watch
+        self._replayable = replayable
+        self._hands_over = hands_over
+        self._retries = -1
+        self._visit: int | None = None
+        self._written = False
+
+    def begin(self) -> bool:
+        """
+        Begin the next try; return False when the breaker forbids it.
+        """
+        self._retries += 1
+        self.wait, self._written = None, False
+        if self._breaker is None:
+            return True
+        self._visit = self._breaker.admit(self._clock.seconds())
+        return self._visit is not None
+
+    def writes(self) -> None:
+        """
+        The request begins to be written.
+        """
+        self._written = True
+        self._watch.phase("first byte", self._config.first_byte_timeout)
+
+    def keeps(self, head: AnswerHead) -> bool:
+        """
+        Take note of an answer's head; return whether to keep the answer from the client.
+        """
+        status = head.status
+        self._tell(status not in UNWELL)
+        if status not in FAILING:
+            return False
+        asked = head.values(b"retry-after")
+        now = self._clock.seconds()
+        self.wait = self._plan(self._replayable, retry_after(asked[-1].decode("latin-1"), now) if asked else None)
+        return self._hands_over or self.wait is not None
+
+    def failed(self, error: ClaudeProxyError) -> None:
+        """
+        The try failed with an error of ours.
+        """
+        self._tell(False)
+        if isinstance(error, UpstreamUnreachable):
+            self.wait = self._plan(self._replayable or not self._written, None)
+        elif isinstance(error, UpstreamTimeout):
+            self.wait = None
+
+    def over(self) -> None:
+        """
+        Nothing more will be known of the present try.
+        """
+        visit, self._visit = self._visit, None
+        if visit is not None and self._breaker is not None:
+            self._breaker.gave_up(visit)
+
+    def _tell(self, well: bool) -> None:
+        """
+        Tell the breaker, unless it knows.
+        """
+        visit, self._visit = self._visit, None
+        if visit is None or self._breaker is None:
+            return
+        if well:
+            if self._breaker.succeeded(visit):
+                self._log.info("The upstream {name} answers again.", name=self._config.name)
+        elif self._breaker.failed(visit, self._clock.seconds()):
+            self._log.warn(
+                "The upstream {name} failed {failures} times in a row and is not asked for {pause} s.",
+                name=self._config.name,
+                failures=self._breaker.failures,
+                pause=self._config.breaker_pause,
+            )
+
+    def _plan(self, replayable: bool, asked: float | None) -> float | None:
+        now = self._clock.seconds()
+        if not replayable or self._retries >= self._config.retries:
+            return None
+        if self._breaker is not None and self._breaker.state(now) is not BreakerState.CLOSED:
+            return None
+        wait = Backoff(self._config.retry_wait).wait(self._retries, asked, self._random())
+        return wait if wait is not None and wait < self._watch.left() else None

@@ -1,0 +1,400 @@
+"""
+The tries of one request at one upstream, and its circuit breaker, on real sockets.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable
+from io import BytesIO
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+
+from claudeproxy.core.relay import Refusal, RelayRequest
+from claudeproxy.errors import BackendError, BackendUnavailable, ClaudeProxyError, UpstreamTimeout, UpstreamUnreachable
+from claudeproxy.testing.openai import StubOpenAI
+from claudeproxy.testing.playing import End, Pause, RawAnswer
+from tests.live.relaying import LiveRelay, MemorySink, chat, post, until
+
+CHAT = "/v1/chat/completions"
+Make = Callable[..., LiveRelay]
+
+
+@pytest_twisted.async_yield_fixture
+async def relay_to(stub_openai: StubOpenAI) -> AsyncIterator[Make]:
+    """Makes relays to the stub that try once more."""
+    made: list[LiveRelay] = []
+
+    def make(**settings: object) -> LiveRelay:
+        usual = {"base_url": stub_openai.base_url, "retries": 1}
+        made.append(LiveRelay.to(reactor, **{**usual, **settings}))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for live in made:
+        await live.stop()
+
+
+def busy(status: int = 503, body: bytes = b'{"error":  "busy"}', **headers: str) -> RawAnswer:
+    """An answer that is worth another try."""
+    lines = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return RawAnswer(status, (*lines, (b"Content-Length", b"%d" % len(body))), (body,))
+
+
+def free_port() -> int:
+    """A port where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 529])
+@pytest_twisted.ensureDeferred
+async def test_another_try(stub_openai: StubOpenAI, relay_to: Make, status: int, stream: bool) -> None:
+    """An answer that another try may better is not passed on; the same bytes go out again, on the same connection."""
+    stub_openai.script(CHAT, busy(status))
+    sink = await relay_to().answer(chat("[[stub text=well]]", stream=stream))
+
+    assert (200, 2) == (sink.status, sink.tries)
+    assert b"well" in sink.body and b"busy" not in sink.body
+    first, second = stub_openai.requests
+    assert (first.raw_body, first.headers) == (second.raw_body, second.headers)
+    assert 1 == stub_openai.connections
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+@pytest_twisted.ensureDeferred
+async def test_the_last_answer_is_passed_on(stub_openai: StubOpenAI, relay_to: Make, retries: int) -> None:
+    """When there is no further try, the upstream's answer goes out as it came, headers included."""
+    answers = [busy(429, b"%d" % number, Retry_After="0", X_Odd=str(number)) for number in range(retries + 1)]
+    stub_openai.script(CHAT, *answers)
+    sink = await relay_to(retries=retries).answer(chat())
+
+    assert (429, b"%d" % retries, retries + 1) == (sink.status, sink.body, sink.tries)
+    assert ([b"0"], [b"%d" % retries]) == (sink.header(b"retry-after"), sink.header(b"x-odd"))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [RawAnswer(None, (), (End.CLOSE,)), RawAnswer(200, ((b"Content-Length", b"9"),), (End.CLOSE,))],
+    ids=["no answer", "half an answer"],
+)
+@pytest_twisted.ensureDeferred
+async def test_a_broken_connection(stub_openai: StubOpenAI, relay_to: Make, answer: RawAnswer) -> None:
+    """A connection that breaks before the client has been sent anything is worth another try."""
+    stub_openai.script(CHAT, answer)
+    sink = await relay_to().answer(chat("[[stub text=well]]"))
+
+    assert (200, 2) == (sink.status, sink.tries)
+    assert b"well" in sink.body
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_other_try_after_the_first_byte(stub_openai: StubOpenAI, relay_to: Make) -> None:
+    """Once the client has a byte of an answer, no other answer follows it."""
+    stub_openai.script(CHAT, RawAnswer(200, ((b"Content-Length", b"9"),), (b"{", End.CLOSE)))
+    sink = MemorySink()
+    with pytest.raises(UpstreamUnreachable, match="in the middle"):
+        await relay_to().send(chat(), sink)
+
+    assert (b"{", 1, 1) == (sink.body, sink.tries, len(stub_openai.requests))
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 408, 501])
+@pytest_twisted.ensureDeferred
+async def test_what_is_not_tried_again(stub_openai: StubOpenAI, relay_to: Make, status: int) -> None:
+    """An answer that will be the same the next time goes out at once."""
+    stub_openai.script(CHAT, busy(status))
+
+    assert (status, 1) == ((sink := await relay_to().answer(chat())).status, sink.tries)
+
+
+@pytest.mark.parametrize("answer", [busy(503), RawAnswer(None, (), (End.CLOSE,))], ids=["refused", "broken"])
+@pytest.mark.parametrize(
+    ("path", "headers", "tries"), [("/files", (), 1), ("/files", ((b"idempotency-key", b"1"),), 2)]
+)
+@pytest_twisted.ensureDeferred
+async def test_what_creates_something(
+    stub_openai: StubOpenAI,
+    relay_to: Make,
+    answer: RawAnswer,
+    path: str,
+    headers: tuple[tuple[bytes, bytes], ...],
+    tries: int,
+) -> None:
+    """An upload is not sent twice, unless its client says that this is harmless; then the file is read again."""
+    stub_openai.script(f"/v1{path}", answer)
+    sink = MemorySink()
+    try:
+        await relay_to().send(post(path, BytesIO(b"x" * 200_000), headers=headers), sink)
+    except UpstreamUnreachable:
+        assert tries == 1
+
+    assert (tries, tries) == (sink.tries, len(stub_openai.requests))
+    assert {b"x" * 200_000} == {request.raw_body for request in stub_openai.requests}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_refused_connection(relay_to: Make) -> None:
+    """A refused connection is tried again whatever the request is, since nothing of it was sent."""
+    sink = MemorySink()
+    with pytest.raises(UpstreamUnreachable, match="refused"):
+        await relay_to(base_url=f"http://127.0.0.1:{free_port()}/v1", retries=2).send(post("/files", b"{}"), sink)
+
+    assert 3 == sink.tries
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_wait(stub_openai: StubOpenAI, relay_to: Make) -> None:
+    """Before each try there is a wait: jitter that doubles, or what the upstream asks for when that is longer."""
+    clock = Clock()
+    stub_openai.script(CHAT, busy(), busy(), busy(Retry_After="3"))
+    relayed = relay_to(clock=clock, retries=3, random=lambda: 0.8).send(chat())
+
+    for number, wait in enumerate((0.2, 0.4, 3.0), 1):
+        await until(reactor, lambda: _waits(clock, wait))  # noqa: B023
+        assert number == len(stub_openai.requests)
+        clock.advance(wait)
+    await relayed
+    assert 4 == len(stub_openai.requests)
+
+
+def _waits(clock: Clock, seconds: float) -> bool:
+    return any(abs(call.getTime() - clock.seconds() - seconds) < 1e-6 for call in clock.getDelayedCalls())
+
+
+@pytest_twisted.ensureDeferred
+async def test_too_long_a_wait(stub_openai: StubOpenAI, relay_to: Make) -> None:
+    """When the upstream asks for a longer wait than is allowed, or than is left, its answer goes out at once."""
+    for settings in ({"retry_wait": 4.9}, {"request_timeout": 4.0}):
+        stub_openai.script(CHAT, busy(429, b"later", Retry_After="5"))
+        sink = await relay_to(**settings).answer(chat())
+        assert (429, b"later", 1) == (sink.status, sink.body, sink.tries)
+
+
+@pytest_twisted.ensureDeferred
+async def test_leaving_during_a_wait(stub_openai: StubOpenAI, relay_to: Make) -> None:
+    """A client that leaves during a wait is not waited for."""
+    clock = Clock()
+    stub_openai.script(CHAT, busy(Retry_After="3"))
+    relayed = relay_to(clock=clock, idle_timeout=99.0).send(chat())
+    await until(reactor, lambda: _waits(clock, 3.0))
+    relayed.cancel()
+
+    with pytest.raises(CancelledError):
+        await relayed
+    assert not _waits(clock, 3.0)
+    assert 1 == len(stub_openai.requests)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_timer_is_not_tried_again(stub_openai: StubOpenAI, relay_to: Make) -> None:
+    """Who took too long to answer is not waited for once more."""
+    sink = MemorySink()
+    with pytest.raises(UpstreamTimeout, match="first byte"):
+        await relay_to(first_byte_timeout=0.1).send(chat("[[stub mute]]"), sink)
+
+    assert 1 == sink.tries
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_refusal_for_who_stands_by(stub_openai: StubOpenAI, relay_to: Make) -> None:
+    """When another backend stands by, the answer comes back whole instead of going out; a good one goes out as ever."""
+    stub_openai.script(CHAT, busy(), busy(529, b"full", X_Odd="a"))
+    relay, sink = relay_to(), MemorySink()
+    request = chat("[[stub text=well]]", hands_over=True)
+    refusal = await relay.send(request, sink)
+
+    assert isinstance(refusal, Refusal)
+    assert (529, b"full", True) == (refusal.status, refusal.body, (b"X-Odd", b"a") in refusal.headers)
+    assert (None, b"", 2) == (sink.status, sink.body, sink.tries)
+    sink = await relay.answer(request)
+    assert (200, True) == (sink.status, b"well" in sink.body)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_refusal_that_takes_its_time(stub_openai: StubOpenAI, relay_to: Make) -> None:
+    """The timer for the first byte does not run over the body of an error, nor over the wait for the next try."""
+    slow = RawAnswer(503, ((b"Retry-After", b"1"), (b"Content-Length", b"2")), (b"x", Pause(0.6), b"y"))
+    stub_openai.script(CHAT, slow)
+    sink = await relay_to(first_byte_timeout=0.4).answer(chat("[[stub text=well]]"))
+
+    assert (200, 2) == (sink.status, sink.tries)
+
+
+@pytest.mark.parametrize(
+    ("answer", "clock"),
+    [
+        (RawAnswer(503, (), (b"x" * 40_000, b"x" * 40_000, End.STALL), chunked=True), Clock()),
+        (RawAnswer(503, ((b"Content-Length", b"9"),), (b"x", End.STALL)), None),
+    ],
+    ids=["too long", "too slow"],
+)
+@pytest_twisted.ensureDeferred
+async def test_an_endless_refusal(
+    stub_openai: StubOpenAI, relay_to: Make, answer: RawAnswer, clock: Clock | None
+) -> None:
+    """The body of a refusal is bounded in size and in time: another try does not have to wait for it."""
+    stub_openai.script(CHAT, answer, answer)
+    relay = relay_to(retries=0, clock=clock)
+    with pytest.raises(BackendError, match="status 503"):
+        await relay.send(chat(hands_over=True)).addTimeout(8, reactor)  # type: ignore[arg-type]
+
+    sink = await relay_to().answer(chat("[[stub text=well]]"))
+    assert (200, 2, 2) == (sink.status, sink.tries, stub_openai.departures)
+
+
+# -- The breaker --------------------------------------------------------------
+
+
+async def outcome(relay: LiveRelay, request: RelayRequest | None = None) -> str:
+    """How a request fared: a status, or the code of an error."""
+    sink = MemorySink()
+    try:
+        await relay.send(request or chat(), sink)
+    except ClaudeProxyError as error:
+        return error.code
+    return str(sink.status)
+
+
+def state(relay: LiveRelay) -> tuple[str, int]:
+    """What the health page says."""
+    health = relay.relay.health()
+    return health.breaker, health.failures
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_breaker(stub_openai: StubOpenAI, relay_to: Make) -> None:
+    """After so many failures in a row the upstream is not asked for a while; then one request decides."""
+    clock = Clock()
+    relay = relay_to(clock=clock, retries=0, breaker_failures=3)
+    stub_openai.script(CHAT, *[busy()] * 4)
+    assert ["503"] * 3 == [await outcome(relay) for _ in range(3)]
+    assert ("open", 3) == state(relay)
+
+    clock.advance(4)
+    with pytest.raises(BackendUnavailable, match="openai failed 3 times") as caught:
+        await relay.send(chat())
+    assert (6.0, 3) == (caught.value.retry_after, len(stub_openai.requests))
+
+    clock.advance(6)
+    assert ("half_open", 3) == state(relay)
+    assert "503" == await outcome(relay)
+    assert ("open", 4) == state(relay)
+
+    clock.advance(10)
+    assert "200" == await outcome(relay)
+    assert ("closed", 0) == state(relay)
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_request_decides(stub_openai: StubOpenAI, relay_to: Make) -> None:
+    """While one request tries, the others are not let through; when its client leaves, the next one may."""
+    clock = Clock()
+    relay = relay_to(clock=clock, retries=0, breaker_failures=1)
+    stub_openai.script(CHAT, busy())
+    await outcome(relay)
+    clock.advance(10)
+    arrived: Deferred[object] = stub_openai.next_request()  # type: ignore[assignment]
+    trying = relay.send(chat("[[stub mute]]"))
+    await arrived
+    assert ["backend_unavailable"] * 3 == [await outcome(relay) for _ in range(3)]
+    trying.cancel()
+    with pytest.raises(CancelledError):
+        await trying
+
+    assert "200" == await outcome(relay)
+    assert ("closed", 0) == state(relay)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_long_stream_decides_with_its_head(stub_openai: StubOpenAI, relay_to: Make) -> None:
+    """The upstream is well again when it begins to answer, not when the answer ends."""
+    clock, gate = Clock(), Deferred[None]()
+    relay = relay_to(clock=clock, retries=0, breaker_failures=1)
+    stub_openai.script(CHAT, busy(), RawAnswer(200, (), (b"a", gate), chunked=True))
+    await outcome(relay)
+    clock.advance(10)
+    sink = MemorySink()
+    arrived, streaming = sink.after(1), relay.send(chat(), sink)
+    await arrived
+
+    assert ("closed", 0) == state(relay)
+    gate.callback(None)
+    await streaming
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_try_at_an_upstream_that_is_shut(stub_openai: StubOpenAI, relay_to: Make) -> None:
+    """The failure that opens the breaker is the last of its request as well, and nothing is waited for."""
+    stub_openai.script(CHAT, *[busy()] * 9)
+    relay = relay_to(retries=9, breaker_failures=2)
+    assert "503" == await outcome(relay)
+    assert (2, ("open", 2)) == (len(stub_openai.requests), state(relay))
+
+    waits_for_ever = relay_to(clock=Clock(), random=lambda: 1.0, breaker_failures=1)
+    assert "503" == await outcome(waits_for_ever)
+
+
+@pytest.mark.parametrize(
+    ("directive", "settings", "failures"),
+    [
+        ("status=502", {}, 1),
+        ("status=529", {}, 1),
+        ("mute", {"first_byte_timeout": 0.05}, 1),
+        ("mute", {"request_timeout": 0.05}, 1),
+        ("status=429", {}, 0),
+        ("status=500", {}, 0),
+        ("status=400", {}, 0),
+        ("text=well", {}, 0),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_what_the_breaker_counts(
+    relay_to: Make, directive: str, settings: dict[str, float], failures: int
+) -> None:
+    """It counts what says that the upstream as a whole is not well, and no odd requests of one client."""
+    relay = relay_to(retries=0, **settings)
+    await outcome(relay, chat(f"[[stub {directive}]]"))
+
+    assert ("closed", failures) == state(relay)
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_breaker_counts_connections(relay_to: Make) -> None:
+    """An upstream that refuses connections is shut, too."""
+    relay = relay_to(base_url=f"http://127.0.0.1:{free_port()}/v1", breaker_failures=2)
+
+    assert "connection_error" == await outcome(relay)
+    assert ("open", 2) == state(relay)
+    assert "backend_unavailable" == await outcome(relay)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_clients_own_key_and_the_breaker(stub_openai: StubOpenAI, relay_to: Make) -> None:
+    """A request with a key of the client's is neither counted nor kept from the upstream."""
+    relay = relay_to(retries=0, breaker_failures=2)
+    stub_openai.script(CHAT, *[busy()] * 5)
+    own = chat(client_key="sk-own")
+    assert ["503"] * 3 == [await outcome(relay, own) for _ in range(3)]
+    assert ("closed", 0) == state(relay)
+
+    assert ["503", "503", "backend_unavailable"] == [await outcome(relay) for _ in range(3)]
+    assert "200" == await outcome(relay, own)
+    assert ("open", 2) == state(relay)
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_breaker(stub_openai: StubOpenAI, relay_to: Make) -> None:
+    """UPSTREAM_BREAKER_FAILURES=0 is no breaker."""
+    stub_openai.script(CHAT, *[busy()] * 20)
+    relay = relay_to(retries=0, breaker_failures=0)
+
+    assert ["503"] * 20 == [await outcome(relay) for _ in range(20)]
+    assert "closed" == state(relay)[0]
