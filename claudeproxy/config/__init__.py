@@ -1,7 +1,8 @@
 """
 The configuration: one table of settings, four sources, one frozen result.
 
-- :mod:`claudeproxy.config.settings` is the table; to add a setting, add a field there.
+- :mod:`claudeproxy.config.settings` is the table; to add a setting, add a field there. :mod:`claudeproxy.config.setting`
+  is one row of it.
 - :mod:`claudeproxy.config.aliases` are the names that other gateways have for settings.
 - :mod:`claudeproxy.config.kinds` has the types of values and how they are written.
 - :mod:`claudeproxy.config.sources` reads options, environment and file.
@@ -14,6 +15,7 @@ from claudeproxy.config.changes import Change, changes, renewed
 from claudeproxy.config.endpoints import Endpoint
 from claudeproxy.config.kinds import Secret
 from claudeproxy.config.reading import ConfigError
+from claudeproxy.config.setting import Setting
 from claudeproxy.config.settings import (
     SETTINGS,
     AuthConfig,
@@ -23,7 +25,6 @@ from claudeproxy.config.settings import (
     RoutingConfig,
     ServerConfig,
     SessionsConfig,
-    Setting,
     UpstreamConfig,
 )
 from claudeproxy.config.sources import Config, Reading, load

@@ -11,7 +11,8 @@ from typing import Any
 from attrs import frozen
 
 from claudeproxy.config.kinds import Integer, Kind
-from claudeproxy.config.settings import SETTINGS, Setting
+from claudeproxy.config.setting import Setting
+from claudeproxy.config.settings import SETTINGS
 
 __all__ = ["ALIASES", "Alias"]
 

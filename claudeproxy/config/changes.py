@@ -10,7 +10,8 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from claudeproxy.config.settings import SECTIONS, SETTINGS, Setting, section_settings
+from claudeproxy.config.setting import Setting, section_settings
+from claudeproxy.config.settings import SECTIONS, SETTINGS
 from claudeproxy.config.sources import Config, check_reach
 from claudeproxy.config.tables import TABLES
 

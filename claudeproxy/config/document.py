@@ -9,7 +9,8 @@ from textwrap import wrap
 from typing import Any
 
 from claudeproxy.config.aliases import ALIASES
-from claudeproxy.config.settings import SECTIONS, Setting, section_settings
+from claudeproxy.config.setting import Setting, section_settings
+from claudeproxy.config.settings import SECTIONS
 from claudeproxy.config.sources import Config
 from claudeproxy.config.tables import TABLES, render_tables
 

@@ -9,16 +9,17 @@ Spans of time are written in milliseconds and held in seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
+from typing import Any, ClassVar
 
-from attrs import AttrsInstance, field, fields, frozen
+from attrs import frozen
 
 from claudeproxy.config.endpoints import Endpoint, Endpoints
-from claudeproxy.config.kinds import MODEL_NAME, Boolean, Choice, Integer, Key, Kind, Milliseconds, Pattern, Secret
+from claudeproxy.config.kinds import MODEL_NAME, Boolean, Choice, Integer, Key, Milliseconds, Pattern, Secret
 from claudeproxy.config.lists import Keys, ModelMap, Names, Origins, Proxies
 from claudeproxy.config.places import BaseURL, Host, Path
+from claudeproxy.config.setting import Section, Setting, section_settings, setting
 from claudeproxy.core.proxies import Proxy
 from claudeproxy.core.routing import OPENAI, ModelNames, UpstreamRoute
 
@@ -32,71 +33,11 @@ __all__ = [
     "RoutingConfig",
     "ServerConfig",
     "SessionsConfig",
-    "Setting",
     "UpstreamConfig",
-    "section_settings",
 ]
-
-T = TypeVar("T")
-D = TypeVar("D")
-
-_METADATA_KEY = "claudeproxy.setting"
 
 _CLOUDS = ("ANTHROPIC_", "AWS_", "CLAUDE_CODE_USE_", "GOOGLE_")
 """How the names begin of variables with which the CLI logs in elsewhere than at Anthropic."""
-
-
-@frozen
-class Setting(Generic[T]):
-    """
-    One row of the table.
-    """
-
-    name: str
-    """The bare environment variable, for example ``REQUEST_TIMEOUT_MS``."""
-    kind: Kind[T]
-    default: T | None
-    """None when there is none."""
-    help: str
-    """One sentence."""
-    computed_default: str = ""
-    """What to say about a default that depends on the environment."""
-    live: bool = False
-    """Whether a running daemon takes a new value when it is told to read its configuration again."""
-
-    @property
-    def option(self) -> str:
-        """
-        The command line option, without its two dashes.
-        """
-        return self.name.lower().replace("_", "-")
-
-    @property
-    def toml(self) -> str:
-        """
-        The key in the configuration file.
-        """
-        return self.name.lower()
-
-    @property
-    def default_text(self) -> str:
-        """
-        The default as an operator would write it; empty when there is none.
-        """
-        if self.computed_default or self.default is None:
-            return self.computed_default
-        return self.kind.render(self.default)
-
-
-def setting(
-    name: str, kind: Kind[T], default: D, help: str, computed_default: str = "", *, live: bool = False
-) -> T | D:
-    """
-    Declare a field of a section that is a setting.
-    """
-    row = Setting[Any](name, kind, default, help, computed_default, live)
-    declared: Any = field(default=default, metadata={_METADATA_KEY: row})
-    return cast(D, declared)
 
 
 def _request_timeout() -> float:
@@ -410,15 +351,6 @@ class LogConfig:
     )
 
 
-class Section(AttrsInstance, Protocol):
-    """
-    What the classes above have in common.
-    """
-
-    title: ClassVar[str]
-    """The heading that the settings stand under in the documentation."""
-
-
 SECTIONS: Mapping[str, type[Section]] = MappingProxyType(
     {
         "server": ServerConfig,
@@ -431,15 +363,6 @@ SECTIONS: Mapping[str, type[Section]] = MappingProxyType(
         "log": LogConfig,
     }
 )
-
-
-def section_settings(section: type[Section]) -> Iterator[tuple[str, Setting[Any]]]:
-    """
-    Return the fields of a section that are settings, as pairs of field name and row.
-    """
-    for attribute in fields(section):
-        if _METADATA_KEY in attribute.metadata:
-            yield attribute.name, attribute.metadata[_METADATA_KEY]
 
 
 SETTINGS: Mapping[str, Setting[Any]] = MappingProxyType(

@@ -17,6 +17,7 @@ from attrs import evolve, field, frozen
 from claudeproxy.config.aliases import ALIASES
 from claudeproxy.config.kinds import Kind
 from claudeproxy.config.reading import ConfigError, read_text
+from claudeproxy.config.setting import Setting, section_settings
 from claudeproxy.config.settings import (
     SECTIONS,
     SETTINGS,
@@ -27,9 +28,7 @@ from claudeproxy.config.settings import (
     RoutingConfig,
     ServerConfig,
     SessionsConfig,
-    Setting,
     UpstreamConfig,
-    section_settings,
 )
 from claudeproxy.config.tables import TABLES, read_tables
 from claudeproxy.core.routing import Fallback

@@ -254,8 +254,9 @@ def _file(request: RecordedRequest, serial: int, headers: Headers) -> RawAnswer:
 
 def _texts(content: Any) -> list[str]:
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
-    return [str(part.get("text", "")) for part in parts if part.get("type") == "text"]
+    return [str(part.get("text", "")) for part in parts if isinstance(part, dict) and part.get("type") == "text"]
 
 
 def _user_texts(messages: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [text for message in messages if message.get("role") == "user" for text in _texts(message.get("content"))]
+    told = (message for message in messages if isinstance(message, dict) and message.get("role") == "user")
+    return [text for message in told for text in _texts(message.get("content"))]
