@@ -24,6 +24,9 @@ from twisted.python.failure import Failure
 GRACE = 1.0
 """Seconds in which what is already on its way out may still leave: a closing socket, a child being reaped."""
 
+_MANY = 20_000
+"""Objects beyond which a collection takes more time than most tests."""
+
 
 @frozen
 class LoggedFailure:
@@ -95,6 +98,9 @@ class Guard:
             wrong = [f"logged: {each.text}" for each in self.failures.flush()]
         finally:
             globalLogPublisher.removeObserver(self.failures)
+            if len(gc.get_objects()) > _MANY:
+                # What is left now is not the test's, but what it was the first to import: not to be searched each time.
+                gc.freeze()
         for call in self._new_calls():
             wrong.append(f"left a delayed call: {call}")
             call.cancel()

@@ -215,14 +215,11 @@ def in_pieces(*pieces: str) -> str:
     return "".join(map(redactor.feed, pieces)) + redactor.close()
 
 
-@pytest.mark.parametrize("around", AROUND)
-@pytest.mark.parametrize("secret", [*SECRETS, *INNOCENT, PYTHON_TRACE, SCRIPT_TRACE])
-def test_a_text_that_is_cut_anywhere_reads_the_same(secret: str, around: str) -> None:
+@pytest.mark.parametrize("words", [*SECRETS, *INNOCENT, PYTHON_TRACE, SCRIPT_TRACE])
+def test_a_text_that_is_cut_anywhere_reads_the_same(words: str) -> None:
     """A secret that is split over two pieces is found all the same, and what only looks like one stays."""
-    text = around.format(secret)
-    expected = redact(text)
-
-    assert [expected] * len(text) == [in_pieces(text[:at], text[at:]) for at in range(len(text))]
+    for text in (f"password: {words}, and\nmore", f'{{"error": "{words}"}}'):
+        assert [redact(text)] * len(text) == [in_pieces(text[:at], text[at:]) for at in range(len(text))]
 
 
 @given(st.lists(fragments, max_size=12).map("".join), st.lists(st.integers(0, 200)))
