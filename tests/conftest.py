@@ -9,11 +9,16 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_twisted
+from hypothesis import settings
 from twisted.internet.task import Clock
 
 from claudeproxy.testing.anthropic import StubAnthropic
 from claudeproxy.testing.openai import StubOpenAI
 from tests.guard import Guard, LoggedFailures
+
+# How long an example takes says something about the machine, not about the code.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 
 def pytest_collection_finish() -> None:
