@@ -22,6 +22,7 @@ from claudeproxy.config.document import reference, sample
 from claudeproxy.errors import ClaudeProxyError
 from claudeproxy.ops.admission import Admission
 from claudeproxy.ops.drain import Drain
+from claudeproxy.testing.directives import BadDirective, Directive
 from claudeproxy.web.app import ProxyApp
 from claudeproxy.wire.openapi import document
 
@@ -211,6 +212,33 @@ def test_every_route_is_documented() -> None:
         row[0].removeprefix("/v1"): row[2] for row in rows("routes.md") if len(row) == 4 and row[0].startswith("/")
     }
     assert documented == real
+
+
+def test_every_field_of_the_access_log_is_documented() -> None:
+    """
+    The table of the access log has each field that is written, and no other.
+    """
+    page = (DOCS / "reference" / "log.md").read_text().partition("## The access log")[2]
+    cells = re.findall(r"^\| (`[^|]+) \|", page, re.MULTILINE)
+    documented = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+
+    source = ast.parse((PROJECT / "claudeproxy" / "web" / "access_log.py").read_text())
+    (function,) = (each for each in source.body if isinstance(each, ast.FunctionDef) and each.name == "_fields")
+    keys = [key for each in ast.walk(function) if isinstance(each, ast.Dict) for key in each.keys]
+    keys += [each.slice for each in ast.walk(function) if isinstance(each, ast.Subscript)]
+    written = {key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
+    assert documented == written
+
+
+def test_every_directive_is_documented() -> None:
+    """
+    The table of the stubs has each key that they know, and no other.
+    """
+    with pytest.raises(BadDirective, match="it knows") as raised:
+        Directive.parse("[[stub unheard-of]]")
+    known = str(raised.value).partition("it knows ")[2].split(", ")
+    documented = [row[0].partition("=")[0] for row in rows("stubs.md") if "[[" not in row[0]]
+    assert sorted(documented) == sorted(known)
 
 
 def test_every_dependency_has_a_reason() -> None:

@@ -18,7 +18,7 @@ from claudeproxy.config.kinds import MODEL_NAME, Key, Kind, Pattern
 from claudeproxy.config.lists import MODEL_PATTERN, Listed
 from claudeproxy.config.places import BaseURL
 from claudeproxy.config.reading import ConfigError, read_text
-from claudeproxy.config.settings import UpstreamConfig
+from claudeproxy.config.settings import SETTINGS, UpstreamConfig
 from claudeproxy.core.routing import OPENAI, BackendName, Fallback, ModelNames, Step
 
 __all__ = ["TABLES", "Table", "TableKey", "read_tables", "render_tables"]
@@ -175,8 +175,11 @@ class _Reader:
         """
         known = self.table.known
         for key in self.values:
-            if key not in known:
-                self.place.below(key).refuse(f"no such key; {_near(key, known)}")
+            if key in known:
+                continue
+            if key.upper().removesuffix("_FILE") in SETTINGS:
+                self.place.below(key).refuse("is a setting, and settings stand above all tables of the file")
+            self.place.below(key).refuse(f"no such key; {_near(key, known)}")
 
     def read(self) -> dict[str, Any]:
         """

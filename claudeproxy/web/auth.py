@@ -27,7 +27,8 @@ def authenticate(request: ProxyRequest, keys: IKeyStore, cross_origin: CrossOrig
     if keys.is_open:
         if cross_origin.is_foreign(request):
             raise OriginNotAllowed(
-                "Without a key, pages of other sites may not use this server (CORS_ALLOWED_ORIGINS)."
+                "Without a key this server answers only requests that are sent to localhost (Host) and by no page of "
+                "another site (Origin); the operator can set API_KEY, or allow the page in CORS_ALLOWED_ORIGINS."
             )
         return OPEN_DOOR
     presented = _presented(request)

@@ -98,12 +98,17 @@ def test_the_open_door() -> None:
     ],
 )
 def test_the_open_door_and_the_web(headers: dict[str, str]) -> None:
-    """Without a key, no page of another site can use the daemon, whatever name it gave itself or the daemon."""
+    """
+    Without a key, no page of another site can use the daemon, whatever name it gave itself or the daemon.
+
+    The error says what mends it behind a reverse proxy as well, where it is the name alone.
+    """
     house = House(keys=(), server=ServerConfig(cors_allowed_origins=(ORIGIN,)))
     asked = {**headers, "Content-Type": ""}
     answer = house.ask("POST", "/v1/chat/completions", chat_body(), headers=asked, key=None)
 
     assert (403, "origin_not_allowed") == (answer.status, answer.error["code"])
+    assert all(word in answer.error["message"] for word in ("Host", "API_KEY", "Origin", "CORS_ALLOWED_ORIGINS"))
     assert [] == house.backend.turns
 
 

@@ -110,6 +110,11 @@ A = '[upstreams.a]\nbase_url = "http://a"\n'
             "fragment",
         ),
         (A + "modles = []", "upstreams.a.modles): no such key; did you mean 'models'?"),
+        (A + "port = 8080", "upstreams.a.port): is a setting, and settings stand above all tables of the file"),
+        (
+            A + 'api_keys_file = "k"',
+            "upstreams.a.api_keys_file): is a setting, and settings stand above all tables of the file",
+        ),
         (
             A + "zzz = 1",
             "upstreams.a.zzz): no such key; there are base_url, api_key, models, api_key_file",
