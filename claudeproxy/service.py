@@ -9,11 +9,11 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from attrs import define
 from twisted.application.service import IService, Service
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import (
     IReactorCore,
     IReactorFromThreads,
@@ -53,10 +53,14 @@ from claudeproxy.web.site import ProxySite
 
 __all__ = ["Daemon", "build", "claude_backend"]
 
-_LAST_PROCESS = 6.0
-"""Seconds that the processes have to end; the ladder of each takes four."""
+T = TypeVar("T")
+
 _LAST_BYTES = 1.0
 """Seconds that clients have to read the end of their answers."""
+_HURRY = 1.25
+"""Seconds after the requests' time at which what is left is ended without grace. TERM comes before, at 1 s."""
+_GIVE_UP = 1.6
+"""Seconds after it at which the daemon waits no longer for anything; those to 2 s are the interpreter's."""
 
 
 class IDaemonReactor(IReactorCore, IReactorFromThreads, IReactorProcess, IReactorSSL, IReactorTCP, IReactorTime):
@@ -136,26 +140,48 @@ class Daemon(Service):
         Refuse new requests, let running ones end, and leave no process.
         """
         super().stopService()  # type: ignore[no-untyped-call]
-        return ensureDeferred(self._stop())
+        # Set before anything is awaited: no step of the stop can move the end.
+        hurry = self._reactor.callLater(self._shutdown_timeout + _HURRY, self._hurry)
+        stopped = ensureDeferred(self._stop())
+        stopped.addTimeout(self._shutdown_timeout + _GIVE_UP, self._reactor, self._late)
+
+        def over(result: T) -> T:
+            if hurry.active():
+                hurry.cancel()
+            return result
+
+        return stopped.addBoth(over)
 
     async def _stop(self) -> None:
         self._drain.begin()
-        await self._listeners.stop()
-        self._site.close_idle()
         try:
+            await self._listeners.stop()
+            self._site.close_idle()
             await self._drain.stop(self._shutdown_timeout)
         finally:
-            # What the last answers still have to send would be lost with the reactor's end.
-            sent = ensureDeferred(self._site.close(_LAST_BYTES))
-            # Whatever went wrong, no process is left.
-            await self._claude.stop().addTimeout(_LAST_PROCESS, self._reactor, self._kill)
-        await sent
+            # At once, or the time of the one would be lost to the other. What the last answers still have to send would
+            # be lost with the reactor's end; and whatever went wrong, no process is left.
+            steps = [ensureDeferred(self._say_last()), maybeDeferred(self._claude.stop)]
+            await gatherResults([step.addErrback(self._went_wrong) for step in steps])
         await self._upstream_client.close()
         await self._afterwards()
 
-    def _kill(self, result: object, timeout: float) -> None:
-        self._log.error("Processes of Claude Code did not end within {timeout} s.", timeout=timeout)
+    async def _say_last(self) -> None:
+        await self._drain.last_words(_GIVE_UP)
+        await self._site.close(_LAST_BYTES)
+
+    def _hurry(self) -> None:
+        self._log.warn("The stop takes too long: processes are killed, and connections broken.")
         self._claude.kill()
+        self._site.abort()
+
+    def _went_wrong(self, failure: Failure) -> None:
+        # The other steps are to come to their ends.
+        if not failure.check(CancelledError):
+            self._log.failure("A step of the stop went wrong", failure)
+
+    def _late(self, result: object, timeout: float) -> None:
+        self._log.error("Something did not end within {timeout} s; the daemon ends all the same.", timeout=timeout)
 
 
 def build(

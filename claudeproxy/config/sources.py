@@ -192,6 +192,8 @@ def _file_source(config_file: Reading) -> _Source:
     except tomllib.TOMLDecodeError as error:
         reason = re.sub(r"\s+", " ", str(error))
         raise ConfigError(f"CONFIG ({config_file.origin}): {path} is not TOML: {reason}") from None
+    except RecursionError:
+        raise ConfigError(f"CONFIG ({config_file.origin}): {path} is nested too deeply") from None
     rows = [row for row in SETTINGS.values() if row.name != "CONFIG"]
     known = [*TABLES, *(row.toml for row in rows)] + [f"{row.toml}_file" for row in rows if row.kind.secret]
     for key in table:

@@ -1,7 +1,8 @@
 """
 The graceful end: from the moment the daemon shall stop to the moment nothing is in flight.
 
-The order, which is the service's to keep: :meth:`Drain.begin`, stop listening, :meth:`Drain.stop`, then the backends.
+The order, which is the service's to keep: :meth:`Drain.begin`, stop listening, :meth:`Drain.stop`, then
+:meth:`Drain.last_words` while the backends end.
 """
 
 from __future__ import annotations
@@ -20,9 +21,6 @@ from claudeproxy.interfaces import IReadiness
 __all__ = ["Drain"]
 
 T = TypeVar("T")
-
-_LAST_WORDS = 2.0
-"""Seconds that requests which were cut short have to tell their clients."""
 
 
 @implementer(IReadiness)
@@ -82,7 +80,7 @@ class Drain:
 
     async def stop(self, timeout: float) -> None:
         """
-        Wait until nothing is in flight.
+        Wait until nothing is in flight, or nothing but requests that have only to tell their clients of their end.
 
         :param timeout: seconds after which what is left is cut short.
         """
@@ -97,7 +95,12 @@ class Drain:
         self._cutting = True
         for work in tuple(self._work):
             work.cancel()
-        await self._quiet(_LAST_WORDS)
+
+    async def last_words(self, timeout: float) -> None:
+        """
+        Wait until the requests that were cut short have told their clients, at most for so many seconds.
+        """
+        await self._quiet(timeout)
 
     async def _quiet(self, timeout: float) -> bool:
         """

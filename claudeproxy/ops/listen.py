@@ -23,6 +23,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from claudeproxy.config import SETTINGS, Config, ConfigError, Endpoint
@@ -93,10 +94,17 @@ class Listeners:
 
     async def stop(self) -> None:
         """
-        Let nobody in any more.
+        Let nobody in any more. What goes wrong with one, the log says; the others are closed all the same.
         """
         ports, self._open = self._open, []
-        await gatherResults([maybeDeferred(port.stopListening) for _, port in ports])
+        await gatherResults(
+            [maybeDeferred(port.stopListening).addErrback(self._not_closed, endpoint) for endpoint, port in ports]
+        )
+
+    def _not_closed(self, failure: Failure, endpoint: Endpoint) -> None:
+        # For example a unix socket whose file somebody has removed.
+        reason = failure.getErrorMessage()
+        self._log.warn("Listening at {endpoint} did not end well: {reason}", endpoint=str(endpoint), reason=reason)
 
     def renewal(self) -> Callable[[], None]:
         """

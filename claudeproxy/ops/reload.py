@@ -41,6 +41,10 @@ class Reload:
         except ConfigError as error:
             self._log.error("The configuration was not reloaded, and nothing has changed: {reason}", reason=str(error))
             return
+        except Exception:
+            # A mistake of ours; who sent the signal must not take silence for success.
+            self._log.failure("The configuration was not reloaded, and nothing has changed")
+            return
         taken = [str(change) for change in changes(self._running, config)]
         left = [str(change) for change in changes(config, fresh)]
         concerns = [concern for concern in config.concerns if concern not in self._running.concerns]

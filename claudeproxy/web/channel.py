@@ -230,7 +230,8 @@ class ProxyChannel(HTTPChannel):
         """
         previous: float | None = self.timeOut
         self.timeOut = period  # type: ignore[assignment]  # Twisted's own default is whole seconds
-        self._waits_for, self._since = _IDLE, self.site.seconds()
+        # A head that began in the same read as the request before is not heard of again.
+        self._waits_for, self._since = _HEAD if self._buffer else _IDLE, self.site.seconds()
         if period is not None and self._timer is None:
             self._arm(self.site.shortest_wait, self._look)
         return previous

@@ -141,6 +141,13 @@ class ProxySite(Site):
             await self._all_gone.addTimeout(timeout, self._clock, lambda *_: None)
             self._all_gone = None
 
+    def abort(self) -> None:
+        """
+        Break every connection, whatever its client has not taken yet.
+        """
+        for channel in tuple(self.channels):
+            channel.transport.abortConnection()
+
     # -- Called by Twisted ----------------------------------------------------
 
     def acceptableProtocols(self) -> list[bytes]:

@@ -211,3 +211,60 @@ async def test_a_stop_during_twenty_streams(start: Start) -> None:
     assert [] == [line for line in daemon.log() if "trace" in line]
     for stub in (anthropic, openai):
         await stub.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_stop_with_a_cli_that_does_not_end(start: Start, tmp_path: Path) -> None:
+    """A CLI that ignores the end of its stdin and TERM is killed in time, and leaves no scratch directory."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    daemon = start(
+        CLAUDE_PATH=scripted_cli(tmp_path, "hangs-mid-turn", ignores=["TERM", "INT", "eof", "interrupt"]),
+        SHUTDOWN_TIMEOUT_MS="500",
+        TMPDIR=str(scratch),
+        WARM_PROCESSES="0",
+    )
+    client = await connect(await daemon.url())
+    client.send(request("POST", CHAT, body("sonnet", stream=True)))
+    await client.heard(b"data: ", 10)
+    assert [] != list(scratch.iterdir())
+
+    await ends_in_time(daemon, 0.5)
+    assert (200, "server_shutting_down") == outcome(await client.answer())[:2]
+    assert [] == list(scratch.iterdir())
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_stop_with_a_client_that_does_not_read(start: Start) -> None:
+    """A client that takes nothing of a long answer is cut off in time."""
+    daemon = start(SHUTDOWN_TIMEOUT_MS="500", WARM_PROCESSES="0")
+    url = await daemon.url()
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", int(url.rpartition(":")[2])))
+        text = "[[stub bytes=20000000 deltas=200]]"
+        client.sendall(request("POST", CHAT, body("gpt-4o", text, stream=True)))
+        client.setblocking(False)
+        await until(reactor, lambda: unread(client) > 0)
+
+        await ends_in_time(daemon, 0.5)
+
+
+def unread(client: socket.socket) -> int:
+    """How much of an answer waits for a client."""
+    try:
+        return len(client.recv(1, socket.MSG_PEEK))
+    except BlockingIOError:
+        return 0
+
+
+async def ends_in_time(daemon: Daemon, timeout: float) -> None:
+    """Stop a daemon: it ends with 0 within its time and 2 s, and leaves no process."""
+    before = reactor.seconds()  # type: ignore[attr-defined]
+    ended = await daemon.kill(signal.SIGTERM)
+    took = reactor.seconds() - before  # type: ignore[attr-defined]
+
+    assert 0 == ended.code
+    assert timeout <= took <= timeout + 2
+    assert set() == daemon.look()
+    assert [] == [line for line in daemon.log() if "trace" in line]

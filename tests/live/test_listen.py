@@ -201,6 +201,26 @@ async def test_several(start: Start, authority: Authority, tmp_path: Path) -> No
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_socket_that_somebody_removed(start: Start, tmp_path: Path) -> None:
+    """A unix socket whose file is gone does not keep a stop from anything: a stream that runs still ends well."""
+    path = tmp_path / "socket"
+    daemon = start(LISTEN=f"unix:{path} tcp:0:interface=127.0.0.1")
+    await daemon.url()
+    await until(reactor, lambda: len(daemon.urls()) == 2)
+    connection = http.client.HTTPConnection("127.0.0.1", urlsplit(daemon.urls()[1]).port, timeout=10)
+    answer = await deferToThread(ask, connection, "[[stub text=one two deltas=2 every=0.5]]")
+    path.unlink()
+    ended = daemon.kill()
+    assert b"[DONE]" in await deferToThread(answer.read)
+    connection.close()
+
+    assert 0 == (await ended).code
+    assert [] == [line for line in daemon.log() if "trace" in line]
+    said = [line["msg"] for line in daemon.log() if "did not end well" in line["msg"]]
+    assert 1 == len(said) and "unix:" in said[0]
+
+
+@pytest_twisted.ensureDeferred
 @pytest.mark.parametrize("order", [1, -1])
 async def test_all_or_none(order: int, start: Start, stub_openai: StubOpenAI, tmp_path: Path) -> None:
     """When one endpoint cannot be had the daemon ends with one line that names it, and leaves nothing of the others."""

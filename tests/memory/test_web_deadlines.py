@@ -75,6 +75,21 @@ def test_a_head_on_a_used_connection(house: House) -> None:
     assert not wire.closing
 
 
+@pytest.mark.parametrize(
+    "first", [b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n", HEAD + b"Content-Length: 2\r\n\r\n{}"]
+)
+def test_a_head_that_comes_with_the_request_before(house: House, first: bytes) -> None:
+    """The beginning of a head that came in one piece with a whole request has a head's time, and is answered 408."""
+    wire = house.connect()
+    wire.send_raw(first + b"GET /hea")
+    assert wire.answer().status in (200, 400)
+    house.clock.advance(19)
+    assert not wire.closing
+    house.clock.advance(2)
+
+    refused(wire, "20 s")
+
+
 def test_a_head_that_waits_for_an_answer(house: House) -> None:
     """The beginning of a next request that came while one is answered is not held against the client."""
     wire = house.connect()

@@ -14,8 +14,13 @@ from tests.memory.wire import House, chat_body
 
 
 def stop(house: House, timeout: float = 10) -> Deferred[None]:
-    """Begin to stop."""
-    return ensureDeferred(house.drain.stop(timeout))
+    """Begin to stop; fires when nothing is in flight, or 2 s after what is left was cut short."""
+
+    async def stopped() -> None:
+        await house.drain.stop(timeout)
+        await house.drain.last_words(2)
+
+    return ensureDeferred(stopped())
 
 
 def test_new_requests_are_refused(house: House) -> None:
@@ -134,6 +139,20 @@ def test_the_last_bytes(house: House) -> None:
     assert closed.called
     assert ensureDeferred(house.site.close(1.0)).called
     assert [] == house.clock.getDelayedCalls()
+
+
+def test_connections_that_are_broken(house: House) -> None:
+    """At the very end every connection is broken, also those whose clients have not taken their answers."""
+    idle, busy = house.connect(), house.connect()
+    busy.send("POST", "/v1/chat/completions", chat_body())
+    stopped = stop(house, 0)
+    house.site.abort()
+
+    assert idle.transport.aborted and busy.transport.aborted
+    for wire in (idle, busy):
+        wire.close()
+    house.clock.advance(0)
+    assert stopped.called
 
 
 def test_a_client_that_never_reads_the_last_bytes(house: House) -> None:

@@ -238,6 +238,7 @@ def test_file(toml: Path) -> None:
         ("api_key_file = 1", ": api_key_file): must be the path of a file"),
         ("model_map = { a = 1 }", ": model_map): must be pairs"),
         ("port = ", "is not TOML: Invalid value (at"),
+        (f"port = {'[' * 5000}{']' * 5000}", "is nested too deeply"),
     ],
 )
 def test_bad_file(toml: Path, text: str, said: str) -> None:

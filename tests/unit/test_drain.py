@@ -89,9 +89,11 @@ def test_what_takes_too_long_is_cut_short(drain: Drain, clock: Clock) -> None:
     clock.advance(0.2)
 
     assert (1, [ServerShuttingDown]) == (len(cancelled), [failure.type for failure in failures])
-    assert not stopped.called
-    drain.left()
     assert stopped.called
+    said = ensureDeferred(drain.last_words(1))
+    assert not said.called
+    drain.left()
+    assert said.called
     assert [] == clock.getDelayedCalls()
 
 
@@ -104,6 +106,7 @@ def test_work_that_ends_in_time_is_not_touched(drain: Drain, clock: Clock) -> No
     stopped = ensureDeferred(drain.stop(10))
     work.callback(None)
     clock.advance(10)
+    said = ensureDeferred(drain.last_words(2))
     clock.advance(2)
 
-    assert ([], True) == (cancelled, stopped.called)
+    assert ([], True, True) == (cancelled, stopped.called, said.called)

@@ -12,6 +12,7 @@ from twisted.logger import LogLevel, globalLogPublisher
 
 from claudeproxy.config import Config, ConfigError, load
 from claudeproxy.ops.reload import Reload
+from tests.guard import LoggedFailures
 
 
 @define
@@ -23,6 +24,7 @@ class Reloading:
     environ: dict[str, str]
     used: list[Config] = field(factory=list)
     bad: str = ""
+    mistake: bool = False
     unreadable: str = ""
     renewed: int = 0
 
@@ -40,6 +42,8 @@ class Reloading:
     def read(self) -> Config:
         if self.bad:
             raise ConfigError(self.bad)
+        if self.mistake:
+            raise RuntimeError("a mistake of ours")
         return load({}, self.environ)
 
 
@@ -94,6 +98,20 @@ def test_a_bad_configuration() -> None:
 
     daemon.bad, daemon.environ = "", {"LOG_LEVEL": "warn"}
     assert "The configuration was reloaded: LOG_LEVEL info -> warn." == logged(reload)[0][1]
+
+
+def test_a_mistake_of_ours(logged_failures: LoggedFailures) -> None:
+    """Whatever goes wrong while it is read, the log says that nothing has changed, and nothing has."""
+    daemon = Reloading({})
+    reload = daemon.start()
+    daemon.mistake = True
+
+    assert [(LogLevel.critical, "The configuration was not reloaded, and nothing has changed")] == logged(reload)
+    assert [] == daemon.used
+    assert 1 == len(logged_failures.flush(RuntimeError))
+
+    daemon.mistake = False
+    assert LogLevel.info is logged(reload)[0][0]
 
 
 def test_concerns() -> None:
