@@ -228,6 +228,19 @@ async def test_a_refusal_that_takes_its_time(stub_openai: StubOpenAI, relay_to: 
     assert (200, 2) == (sink.status, sink.tries)
 
 
+@pytest.mark.parametrize("status", [501, 520, 522, 526, 530])
+@pytest_twisted.ensureDeferred
+async def test_a_refusal_that_is_final_here(stub_openai: StubOpenAI, relay_to: Make, status: int) -> None:
+    """What no other try at this upstream would mend, another backend may; alone it goes out at once."""
+    stub_openai.script(CHAT, busy(status), busy(status))
+    sink, relay = MemorySink(), relay_to()
+    refusal = await relay.send(chat(hands_over=True), sink)
+
+    assert isinstance(refusal, Refusal)
+    assert (status, 1, None) == (refusal.status, sink.tries, sink.status)
+    assert (status, 1) == ((sink := await relay.answer(chat())).status, sink.tries)
+
+
 @pytest.mark.parametrize(
     ("answer", "clock"),
     [
@@ -347,6 +360,7 @@ async def test_no_try_at_an_upstream_that_is_shut(stub_openai: StubOpenAI, relay
     [
         ("status=502", {}, 1),
         ("status=529", {}, 1),
+        ("status=521", {}, 1),
         ("mute", {"first_byte_timeout": 0.05}, 1),
         ("mute", {"request_timeout": 0.05}, 1),
         ("status=429", {}, 0),

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from claudeproxy.backends.openai.timers import Watch
 from claudeproxy.config import UpstreamConfig
 from claudeproxy.core.breaker import Breaker, BreakerState
-from claudeproxy.core.retry import FAILING, UNWELL, Backoff, retry_after
+from claudeproxy.core.retry import FAILING, UNWELL, Backoff, may_do_better, retry_after
 from claudeproxy.errors import ClaudeProxyError, UpstreamTimeout, UpstreamUnreachable
 from claudeproxy.wire.http1 import AnswerHead
 
@@ -96,11 +96,12 @@ class Tries:
         """
         status = head.status
         self._tell(status not in UNWELL)
-        if status not in FAILING:
+        if not may_do_better(status):
             return False
-        asked = head.values(b"retry-after")
-        now = self._clock.seconds()
-        self.wait = self._plan(self._replayable, retry_after(asked[-1].decode("latin-1"), now) if asked else None)
+        if status in FAILING:
+            asked = head.values(b"retry-after")
+            now = self._clock.seconds()
+            self.wait = self._plan(self._replayable, retry_after(asked[-1].decode("latin-1"), now) if asked else None)
         return self._hands_over or self.wait is not None
 
     def failed(self, error: ClaudeProxyError) -> None:
