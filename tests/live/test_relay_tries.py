@@ -10,6 +10,7 @@ from io import BytesIO
 
 import pytest
 import pytest_twisted
+from attrs import evolve
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
@@ -345,14 +346,93 @@ async def test_a_long_stream_decides_with_its_head(stub_openai: StubOpenAI, rela
 
 @pytest_twisted.ensureDeferred
 async def test_no_try_at_an_upstream_that_is_shut(stub_openai: StubOpenAI, relay_to: Make) -> None:
-    """The failure that opens the breaker is the last of its request as well, and nothing is waited for."""
-    stub_openai.script(CHAT, *[busy()] * 9)
-    relay = relay_to(retries=9, breaker_failures=2)
+    """When the breaker opens while a request waits for its next try, its last answer goes out and nobody is asked."""
+    clock = Clock()
+    stub_openai.script(CHAT, busy(Retry_After="3"), busy(Retry_After="99"))
+    relay = relay_to(clock=clock, breaker_failures=1)
+    waiting = MemorySink()
+    relayed = relay.send(chat(), waiting)
+    await until(reactor, lambda: _waits(clock, 3.0))
     assert "503" == await outcome(relay)
-    assert (2, ("open", 2)) == (len(stub_openai.requests), state(relay))
+    assert ("open", 1) == state(relay)
+    clock.advance(3)
+    await relayed
 
-    waits_for_ever = relay_to(clock=Clock(), random=lambda: 1.0, breaker_failures=1)
-    assert "503" == await outcome(waits_for_ever)
+    assert (503, 1, 2) == (waiting.status, waiting.tries, len(stub_openai.requests))
+    assert ("open", 1) == state(relay)
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_breaker_counts_requests(stub_openai: StubOpenAI, relay_to: Make) -> None:
+    """A request that fails however often is one failure; one whose next try is answered is none."""
+    stub_openai.script(CHAT, *[busy()] * 4)
+    relay = relay_to(retries=2, retry_wait=0.01, breaker_failures=2)
+    assert "503" == await outcome(relay)
+    assert (3, ("closed", 1)) == (len(stub_openai.requests), state(relay))
+
+    assert "200" == await outcome(relay)
+    assert (5, ("closed", 0)) == (len(stub_openai.requests), state(relay))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_client_that_leaves_a_failing_upstream(stub_openai: StubOpenAI, relay_to: Make) -> None:
+    """A failure counts also when its client leaves before the next try."""
+    clock = Clock()
+    stub_openai.script(CHAT, busy(Retry_After="3"))
+    relay = relay_to(clock=clock, breaker_failures=1)
+    relayed = relay.send(chat())
+    await until(reactor, lambda: _waits(clock, 3.0))
+    assert ("closed", 0) == state(relay)
+    relayed.cancel()
+    with pytest.raises(CancelledError):
+        await relayed
+
+    assert ("open", 1) == state(relay)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "failures"),
+    [
+        (b"GET", "/bad", 0),
+        (b"POST", "/files", 0),
+        (b"GET", "/chat/completions", 0),
+        (b"POST", "/responses", 3),
+        (b"POST", "/messages?beta=true", 3),
+        (b"POST", "/embeddings", 3),
+    ],
+)
+@pytest.mark.parametrize("answer", [busy(503), busy(521), RawAnswer(None, (), (End.STALL,))])
+@pytest_twisted.ensureDeferred
+async def test_whose_failures_count(
+    stub_openai: StubOpenAI, relay_to: Make, answer: RawAnswer, method: bytes, path: str, failures: int
+) -> None:
+    """A path that is not served, or slowly, shuts the upstream for nobody; one where a model is asked does."""
+    stub_openai.script(f"/v1{path.partition('?')[0]}", *[answer] * 3)
+    relay = relay_to(retries=0, breaker_failures=3, first_byte_timeout=0.05)
+    request = evolve(post(path, b"{}"), method=method)
+    codes = {await outcome(relay, request) for _ in range(3)}
+
+    assert 1 == len(codes) and codes <= {"503", "521", "timeout"}
+    assert ("open" if failures else "closed", failures) == state(relay)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_connection_counts_on_any_path(relay_to: Make) -> None:
+    """An upstream that nobody reaches is shut, whatever it was to do."""
+    relay = relay_to(base_url=f"http://127.0.0.1:{free_port()}/v1", retries=0, breaker_failures=2)
+
+    assert ["connection_error"] * 2 == [await outcome(relay, post("/files", b"{}")) for _ in range(2)]
+    assert ("open", 2) == state(relay)
+
+
+@pytest_twisted.ensureDeferred
+async def test_our_own_listing_does_not_count(stub_openai: StubOpenAI, relay_to: Make) -> None:
+    """An upstream without a list of models, or out of reach for it, is not shut for that."""
+    for settings in ({}, {"base_url": f"http://127.0.0.1:{free_port()}/v1"}):
+        stub_openai.script("/v1/models", busy())
+        relay = relay_to(retries=0, breaker_failures=1, **settings)
+        assert () == await relay.relay.upstream_models()
+        assert ("closed", 0) == state(relay)
 
 
 @pytest.mark.parametrize(
@@ -385,7 +465,7 @@ async def test_the_breaker_counts_connections(relay_to: Make) -> None:
     """An upstream that refuses connections is shut, too."""
     relay = relay_to(base_url=f"http://127.0.0.1:{free_port()}/v1", breaker_failures=2)
 
-    assert "connection_error" == await outcome(relay)
+    assert ["connection_error"] * 2 == [await outcome(relay) for _ in range(2)]
     assert ("open", 2) == state(relay)
     assert "backend_unavailable" == await outcome(relay)
 

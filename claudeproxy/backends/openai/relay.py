@@ -61,6 +61,9 @@ _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
 _COMPUTES = frozenset({b"/chat/completions", b"/completions", b"/embeddings", b"/moderations"})
 """Paths whose POST creates nothing upstream, so that sending it again is harmless when nothing was answered."""
 
+_INFERS = _COMPUTES | {b"/responses", b"/messages"}
+"""Paths whose POST asks a model: how they are answered says how the upstream is."""
+
 _NEVER_RELAYED = frozenset({b"TRACE", b"CONNECT"})
 """An upstream that traces would show our key to the client."""
 _ALLOW = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
@@ -96,18 +99,14 @@ class OpenAIRelay:
         self._netloc = self._origin.netloc
         self._prefix = "".join(f"/{segment}" for segment in base.path if segment).encode("ascii")
         models = RelayRequest(b"GET", b"/models", ())
-        self._models = UpstreamModels(config.name, clock, lambda sink: self.relay(models, sink))
+        self._models = UpstreamModels(config.name, clock, lambda sink: self._started(models, sink, None))
 
     def relay(self, request: RelayRequest, sink: IByteSink) -> Deferred[Usage | Refusal | None]:
         """
         Relay, as :meth:`claudeproxy.interfaces.IRelay.relay` says.
         """
-        limits = self._config
-        watch = Watch(self._clock, limits.request_timeout, min(limits.first_byte_timeout, limits.silence_timeout))
-        relayed = ensureDeferred(self._relay(request, sink, watch))
-        if not relayed.called:
-            watch.start(relayed.cancel)
-        return relayed
+        # What comes of a client's own key says nothing to the other clients.
+        return self._started(request, sink, None if request.client_key else self._breaker)
 
     def upstream_models(self) -> Deferred[tuple[dict[str, Any], ...]]:
         """
@@ -122,11 +121,27 @@ class OpenAIRelay:
         status = "disabled" if not self._config.enabled else "ok" if self._config.configured else "no_key"
         return UpstreamHealth(status, self._breaker.state(self._clock.seconds()).value, self._breaker.failures)
 
-    async def _relay(self, request: RelayRequest, sink: IByteSink, watch: Watch) -> Usage | Refusal | None:
+    def _started(
+        self, request: RelayRequest, sink: IByteSink, breaker: Breaker | None
+    ) -> Deferred[Usage | Refusal | None]:
+        """
+        Begin to relay.
+
+        :param breaker: the one that the request concerns, if any.
+        """
+        limits = self._config
+        watch = Watch(self._clock, limits.request_timeout, min(limits.first_byte_timeout, limits.silence_timeout))
+        relayed = ensureDeferred(self._relay(request, sink, watch, breaker))
+        if not relayed.called:
+            watch.start(relayed.cancel)
+        return relayed
+
+    async def _relay(
+        self, request: RelayRequest, sink: IByteSink, watch: Watch, breaker: Breaker | None
+    ) -> Usage | Refusal | None:
         replayable = _replayable(request)
-        # What comes of a client's own key says nothing to the other clients.
-        breaker = None if request.client_key else self._breaker
-        tries = Tries(self._clock, self._config, breaker, self._random, watch, replayable, request.hands_over)
+        infers = request.method == b"POST" and request.path.partition(b"?")[0] in _INFERS
+        tries = Tries(self._clock, self._config, breaker, self._random, watch, replayable, infers, request.hands_over)
         outgoing = self._outgoing(request, tries)
         outcome: Refusal | ClaudeProxyError | None = None
         try:

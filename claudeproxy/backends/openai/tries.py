@@ -21,9 +21,13 @@ __all__ = ["Tries"]
 
 class Tries:
     """
-    Decides whether there is another try, and tells the breaker how each went.
+    Decides whether there is another try, and tells the breaker once how they went, as soon as that is certain.
 
     A timer that ran out is not tried again: who was waited for that long would be waited for as long once more.
+
+    What the breaker shuts, it shuts for all paths. So a status that says that the upstream is not well, and a timer that
+    runs while it works, count only where it is asked to infer: one odd path that is not served says nothing about the
+    others. A connection that fails does.
     """
 
     _log = Logger()
@@ -33,9 +37,11 @@ class Tries:
         "_clock",
         "_config",
         "_hands_over",
+        "_infers",
         "_random",
         "_replayable",
         "_retries",
+        "_unwell",
         "_visit",
         "_watch",
         "_written",
@@ -50,6 +56,7 @@ class Tries:
         random: Callable[[], float],
         watch: Watch,
         replayable: bool,
+        infers: bool,
         hands_over: bool,
     ) -> None:
         """
@@ -57,6 +64,7 @@ class Tries:
         :param random: gives numbers from 0 to 1.
         :param watch: has the request's timers.
         :param replayable: whether to send the request a second time is harmless.
+        :param infers: whether a model is asked.
         :param hands_over: whether another backend stands by.
         """
         self.wait: float | None = None
@@ -67,10 +75,12 @@ class Tries:
         self._random = random
         self._watch = watch
         self._replayable = replayable
+        self._infers = infers
         self._hands_over = hands_over
         self._retries = -1
         self._visit: int | None = None
         self._written = False
+        self._unwell = False
 
     def begin(self) -> bool:
         """
@@ -80,6 +90,8 @@ class Tries:
         self.wait, self._written = None, False
         if self._breaker is None:
             return True
+        if self._retries:
+            return self._is_closed(self._breaker)
         self._visit = self._breaker.admit(self._clock.seconds())
         return self._visit is not None
 
@@ -95,32 +107,46 @@ class Tries:
         Take note of an answer's head; return whether to keep the answer from the client.
         """
         status = head.status
-        self._tell(status not in UNWELL)
         if not may_do_better(status):
+            self._tell(True)
             return False
         if status in FAILING:
             asked = head.values(b"retry-after")
             now = self._clock.seconds()
             self.wait = self._plan(self._replayable, retry_after(asked[-1].decode("latin-1"), now) if asked else None)
+        self._found(well=status not in UNWELL, counts=self._infers)
         return self._hands_over or self.wait is not None
 
     def failed(self, error: ClaudeProxyError) -> None:
         """
         The try failed with an error of ours.
         """
-        self._tell(False)
         if isinstance(error, UpstreamUnreachable):
             self.wait = self._plan(self._replayable or not self._written, None)
         elif isinstance(error, UpstreamTimeout):
             self.wait = None
+        self._found(well=False, counts=self._infers or not self._written or isinstance(error, UpstreamUnreachable))
 
     def over(self) -> None:
         """
-        Nothing more will be known of the present try.
+        There will be no further try.
         """
+        if self._unwell:
+            self._tell(False)
         visit, self._visit = self._visit, None
         if visit is not None and self._breaker is not None:
             self._breaker.gave_up(visit)
+
+    def _found(self, *, well: bool, counts: bool) -> None:
+        """
+        Take note of how a try went. A failure is not certain while there is another try.
+        """
+        if well:
+            self._tell(True)
+        elif counts:
+            self._unwell = True
+        if self._unwell and self.wait is None:
+            self._tell(False)
 
     def _tell(self, well: bool) -> None:
         """
@@ -144,7 +170,10 @@ class Tries:
         now = self._clock.seconds()
         if not replayable or self._retries >= self._config.retries:
             return None
-        if self._breaker is not None and self._breaker.state(now) is not BreakerState.CLOSED:
+        if self._breaker is not None and not self._is_closed(self._breaker):
             return None
         wait = Backoff(self._config.retry_wait).wait(self._retries, asked, self._random())
         return wait if wait is not None and wait < self._watch.left() else None
+
+    def _is_closed(self, breaker: Breaker) -> bool:
+        return breaker.state(self._clock.seconds()) is BreakerState.CLOSED
