@@ -22,6 +22,7 @@ from claudeproxy.testing.playing import End, Pause, RawAnswer
 from tests.live.relaying import LiveRelay, MemorySink, chat, post, until
 
 CHAT = "/v1/chat/completions"
+IDEMPOTENT = ((b"idempotency-key", b"1"),)
 Make = Callable[..., LiveRelay]
 
 
@@ -116,24 +117,36 @@ async def test_what_is_not_tried_again(stub_openai: StubOpenAI, relay_to: Make, 
     assert (status, 1) == ((sink := await relay_to().answer(chat())).status, sink.tries)
 
 
-@pytest.mark.parametrize("answer", [busy(503), RawAnswer(None, (), (End.CLOSE,))], ids=["refused", "broken"])
 @pytest.mark.parametrize(
-    ("path", "headers", "tries"), [("/files", (), 1), ("/files", ((b"idempotency-key", b"1"),), 2)]
+    ("answer", "headers", "tries"),
+    [
+        (busy(503), (), 1),
+        (busy(503), IDEMPOTENT, 1),
+        (RawAnswer(200, ((b"Content-Length", b"9"),), (End.CLOSE,)), IDEMPOTENT, 1),
+        (RawAnswer(None, (), (End.CLOSE,)), (), 1),
+        (RawAnswer(None, (), (End.CLOSE,)), IDEMPOTENT, 2),
+    ],
+    ids=["refused", "refused with a key", "half an answer", "broken", "broken with a key"],
 )
+@pytest.mark.parametrize(("path", "creates"), [("/files", False), ("/chat/completions", True)])
 @pytest_twisted.ensureDeferred
 async def test_what_creates_something(
     stub_openai: StubOpenAI,
     relay_to: Make,
     answer: RawAnswer,
     path: str,
+    creates: bool,
     headers: tuple[tuple[bytes, bytes], ...],
     tries: int,
 ) -> None:
-    """An upload is not sent twice, unless its client says that this is harmless; then the file is read again."""
+    """
+    An upload, or a chat that is stored, is not sent twice, unless nobody answered and its client says that this is
+    harmless; then the file is read again.
+    """
     stub_openai.script(f"/v1{path}", answer)
     sink = MemorySink()
     try:
-        await relay_to().send(post(path, BytesIO(b"x" * 200_000), headers=headers), sink)
+        await relay_to().send(post(path, BytesIO(b"x" * 200_000), headers=headers, creates=creates), sink)
     except UpstreamUnreachable:
         assert tries == 1
 

@@ -315,6 +315,15 @@ def test_the_requests_own_fault(chain: Make, error: ClaudeProxyError) -> None:
     wire.leave()
 
 
+def test_a_chat_that_is_stored(chain: Make) -> None:
+    """Who relays a chat is told whether the upstream is to store it."""
+    house = chain()
+    for store in (True, False):
+        wire = send(house, chat_body("gpt-4o", store=store))
+        assert store is house.relay.exchange.request.creates
+        wire.leave()
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_requests_own_fault_after_a_refusal(chain: Make, stream: bool) -> None:
     """The refusal goes out as it came; of the session that failed nothing is left, neither a header nor a timer."""

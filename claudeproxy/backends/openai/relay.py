@@ -33,7 +33,7 @@ from claudeproxy.backends.openai.failures import UPSTREAM_FAILURES, from_failure
 from claudeproxy.backends.openai.models import UpstreamModels
 from claudeproxy.backends.openai.request import Origin, UpstreamRequest
 from claudeproxy.backends.openai.timers import Watch
-from claudeproxy.backends.openai.tries import Tries
+from claudeproxy.backends.openai.tries import Replayable, Tries
 from claudeproxy.config import UpstreamConfig
 from claudeproxy.core.breaker import Breaker
 from claudeproxy.core.events import Usage
@@ -139,8 +139,10 @@ class OpenAIRelay:
     async def _relay(
         self, request: RelayRequest, sink: IByteSink, watch: Watch, breaker: Breaker | None
     ) -> Usage | Refusal | None:
-        replayable = _replayable(request)
-        infers = request.method == b"POST" and request.path.partition(b"?")[0] in _INFERS
+        path = request.path.partition(b"?")[0]
+        harmless = request.method in _IDEMPOTENT or (path in _COMPUTES and not request.creates)
+        replayable = Replayable(harmless or _has_idempotency_key(request), harmless)
+        infers = request.method == b"POST" and path in _INFERS
         tries = Tries(self._clock, self._config, breaker, self._random, watch, replayable, infers, request.hands_over)
         outgoing = self._outgoing(request, tries)
         outcome: Refusal | ClaudeProxyError | None = None
@@ -151,7 +153,7 @@ class OpenAIRelay:
                     sink, self._clock, watch, self._config.silence_timeout, tries.keeps, wants_usage=request.tee_usage
                 )
                 try:
-                    await self._client.exchange(self._origin, outgoing, answer, replayable=replayable)
+                    await self._client.exchange(self._origin, outgoing, answer, replayable=replayable.unanswered)
                     if answer.kept is None:
                         return answer.usage()
                     outcome = answer.kept.refusal()
@@ -261,12 +263,9 @@ class OpenAIRelay:
         return self._prefix + path
 
 
-def _replayable(request: RelayRequest) -> bool:
+def _has_idempotency_key(request: RelayRequest) -> bool:
     """
-    Whether to send the request a second time is harmless when the first was not answered (see ``client.py``).
+    Whether the client says that the request may be sent again. Not every upstream keeps to that: it goes for a request
+    that nobody answered, where nothing else can be done, and not for one that was refused.
     """
-    return (
-        request.method in _IDEMPOTENT
-        or request.path.partition(b"?")[0] in _COMPUTES
-        or any(name.lower() == b"idempotency-key" for name, _ in request.headers)
-    )
+    return any(name.lower() == b"idempotency-key" for name, _ in request.headers)

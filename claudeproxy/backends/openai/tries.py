@@ -5,6 +5,7 @@ The tries of one request at one upstream.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -16,7 +17,18 @@ from claudeproxy.core.retry import FAILING, UNWELL, Backoff, may_do_better, retr
 from claudeproxy.errors import ClaudeProxyError, UpstreamTimeout, UpstreamUnreachable
 from claudeproxy.wire.http1 import AnswerHead
 
-__all__ = ["Tries"]
+__all__ = ["Replayable", "Tries"]
+
+
+class Replayable(NamedTuple):
+    """
+    Whether to send a request a second time is harmless.
+    """
+
+    unanswered: bool
+    """When the first was not answered (see ``client.py``)."""
+    answered: bool
+    """When the answer was an error, or broke off."""
 
 
 class Tries:
@@ -33,6 +45,7 @@ class Tries:
     _log = Logger()
 
     __slots__ = (
+        "_answered",
         "_breaker",
         "_clock",
         "_config",
@@ -55,7 +68,7 @@ class Tries:
         breaker: Breaker | None,
         random: Callable[[], float],
         watch: Watch,
-        replayable: bool,
+        replayable: Replayable,
         infers: bool,
         hands_over: bool,
     ) -> None:
@@ -80,6 +93,7 @@ class Tries:
         self._retries = -1
         self._visit: int | None = None
         self._written = False
+        self._answered = False
         self._unwell = False
 
     def begin(self) -> bool:
@@ -87,7 +101,7 @@ class Tries:
         Begin the next try; return False when the breaker forbids it.
         """
         self._retries += 1
-        self.wait, self._written = None, False
+        self.wait, self._written, self._answered = None, False, False
         if self._breaker is None:
             return True
         if self._retries:
@@ -106,14 +120,14 @@ class Tries:
         """
         Take note of an answer's head; return whether to keep the answer from the client.
         """
-        status = head.status
+        status, self._answered = head.status, True
         if not may_do_better(status):
             self._tell(True)
             return False
         if status in FAILING:
             asked = head.values(b"retry-after")
             now = self._clock.seconds()
-            self.wait = self._plan(self._replayable, retry_after(asked[-1].decode("latin-1"), now) if asked else None)
+            self.wait = self._plan(self._replayable.answered, retry_after(asked[-1].decode("latin-1"), now) if asked else None)
         self._found(well=status not in UNWELL, counts=self._infers)
         return self._hands_over or self.wait is not None
 
@@ -122,7 +136,8 @@ class Tries:
         The try failed with an error of ours.
         """
         if isinstance(error, UpstreamUnreachable):
-            self.wait = self._plan(self._replayable or not self._written, None)
+            harmless = self._replayable.answered if self._answered else self._replayable.unanswered
+            self.wait = self._plan(harmless or not self._written, None)
         elif isinstance(error, UpstreamTimeout):
             self.wait = None
         self._found(well=False, counts=self._infers or not self._written or isinstance(error, UpstreamUnreachable))
