@@ -16,7 +16,14 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from claudeproxy.core.relay import Refusal, RelayRequest
-from claudeproxy.errors import BackendError, BackendUnavailable, ClaudeProxyError, UpstreamTimeout, UpstreamUnreachable
+from claudeproxy.errors import (
+    BackendAuthFailed,
+    BackendError,
+    BackendUnavailable,
+    ClaudeProxyError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from claudeproxy.testing.openai import StubOpenAI
 from claudeproxy.testing.playing import End, Pause, RawAnswer
 from tests.live.relaying import LiveRelay, MemorySink, chat, post, until
@@ -108,7 +115,7 @@ async def test_no_other_try_after_the_first_byte(stub_openai: StubOpenAI, relay_
     assert (b"{", 1, 1) == (sink.body, sink.tries, len(stub_openai.requests))
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 408, 501])
+@pytest.mark.parametrize("status", [400, 403, 404, 408, 501])
 @pytest_twisted.ensureDeferred
 async def test_what_is_not_tried_again(stub_openai: StubOpenAI, relay_to: Make, status: int) -> None:
     """An answer that will be the same the next time goes out at once."""
@@ -240,6 +247,49 @@ async def test_a_refusal_that_takes_its_time(stub_openai: StubOpenAI, relay_to: 
     sink = await relay_to(first_byte_timeout=0.4).answer(chat("[[stub text=well]]"))
 
     assert (200, 2) == (sink.status, sink.tries)
+
+
+@pytest.mark.parametrize("hands_over", [False, True])
+@pytest.mark.parametrize(
+    ("settings", "hint"),
+    [
+        ({}, "openai refused this server's key for it. The operator must check OPENAI_API_KEY."),
+        ({"name": "deepseek"}, "deepseek refused .* must check api_key of .upstreams.deepseek.."),
+        ({"api_key": None}, "asks for a key, and this server has none for it. The operator must set OPENAI_API_KEY."),
+    ],
+    ids=["openai", "table", "no key"],
+)
+@pytest_twisted.ensureDeferred
+async def test_our_key_is_refused(
+    stub_openai: StubOpenAI, relay_to: Make, settings: dict[str, object], hint: str, hands_over: bool
+) -> None:
+    """A 401 to a key that is not the client's is none of the client's: it hears who must do what, and no more."""
+    stub_openai.script(CHAT, busy(401, b"Incorrect API key provided: sk-up****eam", WWW_Authenticate="Bearer"))
+    relay, sink = relay_to(breaker_failures=1, **settings), MemorySink()
+    with pytest.raises(BackendAuthFailed, match=hint) as caught:
+        await relay.send(chat(hands_over=hands_over), sink)
+
+    assert (502, True, "sk-up" in caught.value.message) == (caught.value.status, caught.value.permanent, False)
+    assert (None, [], 1, ("closed", 0)) == (sink.status, sink.chunks, sink.tries, state(relay))
+    assert "200" == await outcome(relay)
+    assert 1 == stub_openai.connections
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_401_without_end(stub_openai: StubOpenAI, relay_to: Make) -> None:
+    """A 401 whose body is too long is one all the same."""
+    stub_openai.script(CHAT, RawAnswer(401, (), (b"x" * 40_000, b"x" * 40_000, End.STALL), chunked=True))
+    with pytest.raises(BackendAuthFailed):
+        await relay_to().send(chat())
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_clients_own_key_is_refused(stub_openai: StubOpenAI, relay_to: Make) -> None:
+    """A 401 to the client's own key is the client's, as it came."""
+    stub_openai.script(CHAT, busy(401, b"Incorrect API key", WWW_Authenticate="Bearer"))
+    sink = await relay_to().answer(chat(client_key="sk-own"))
+
+    assert (401, b"Incorrect API key", [b"Bearer"]) == (sink.status, sink.body, sink.header(b"www-authenticate"))
 
 
 @pytest.mark.parametrize("status", [501, 520, 522, 526, 530])

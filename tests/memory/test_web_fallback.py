@@ -14,6 +14,7 @@ from claudeproxy.config import Secret, ServerConfig, UpstreamConfig
 from claudeproxy.core.events import Usage
 from claudeproxy.core.routing import BackendName, Fallback, ModelNames, Step
 from claudeproxy.errors import (
+    BackendAuthFailed,
     BackendError,
     BackendUnavailable,
     CapacityExceeded,
@@ -122,7 +123,13 @@ def test_one_upstream_hands_over_to_the_next(chain: Make) -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [UpstreamUnreachable("no"), UpstreamTimeout("slow"), BackendUnavailable("open"), RateLimited("so many")],
+    [
+        UpstreamUnreachable("no"),
+        UpstreamTimeout("slow"),
+        BackendUnavailable("open"),
+        RateLimited("so many"),
+        BackendAuthFailed("key"),
+    ],
     ids=lambda error: error.code,
 )
 @pytest.mark.parametrize("stream", [False, True])

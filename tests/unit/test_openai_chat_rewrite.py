@@ -35,7 +35,10 @@ SPACE = st.text(" \t\r\n", max_size=3)
         (b'{"x":"model","model":"x"}', b'{"x":"model","model":"new"}'),
         (b'{"x":"\\"model\\":\\"a\\"","model":"c"}', b'{"x":"\\"model\\":\\"a\\"","model":"new"}'),
         (b'{"mod\\u0065l":"a\\"b"}', b'{"mod\\u0065l":"new"}'),
-        (b'{"MODEL":"x","mode":"x","\\u006D\\u006fdel" : "a"}', b'{"MODEL":"x","mode":"x","\\u006D\\u006fdel" : "new"}'),
+        (
+            b'{"MODEL":"x","mode":"x","\\u006D\\u006fdel" : "a"}',
+            b'{"MODEL":"x","mode":"x","\\u006D\\u006fdel" : "new"}',
+        ),
         (b'{"x":[{"model":1}],"model":"a"}', b'{"x":[{"model":1}],"model":"new"}'),
         (b'{"model":"a","model":"b"}', b'{"model":"new","model":"new"}'),
         (b'{"x":"}\\\\","model":"b","y":"\\u00e9\xc3\xa9"}', b'{"x":"}\\\\","model":"new","y":"\\u00e9\xc3\xa9"}'),

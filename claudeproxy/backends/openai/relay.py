@@ -39,8 +39,9 @@ from claudeproxy.core.breaker import Breaker
 from claudeproxy.core.events import Usage
 from claudeproxy.core.health import UpstreamHealth
 from claudeproxy.core.relay import Refusal, RelayRequest
-from claudeproxy.core.routing import BackendName
+from claudeproxy.core.routing import OPENAI, BackendName
 from claudeproxy.errors import (
+    BackendAuthFailed,
     BackendUnavailable,
     ClaudeProxyError,
     ClientKeyNotAllowed,
@@ -143,7 +144,17 @@ class OpenAIRelay:
         harmless = request.method in _IDEMPOTENT or (path in _COMPUTES and not request.creates)
         replayable = Replayable(harmless or _has_idempotency_key(request), harmless)
         infers = request.method == b"POST" and path in _INFERS
-        tries = Tries(self._clock, self._config, breaker, self._random, watch, replayable, infers, request.hands_over)
+        tries = Tries(
+            self._clock,
+            self._config,
+            breaker,
+            self._random,
+            watch,
+            replayable,
+            infers,
+            hides_401=not request.client_key,
+            hands_over=request.hands_over,
+        )
         outgoing = self._outgoing(request, tries)
         outcome: Refusal | ClaudeProxyError | None = None
         try:
@@ -156,7 +167,7 @@ class OpenAIRelay:
                     await self._client.exchange(self._origin, outgoing, answer, replayable=replayable.unanswered)
                     if answer.kept is None:
                         return answer.usage()
-                    outcome = answer.kept.refusal()
+                    outcome = self._unauthorized() if answer.kept.status == 401 else answer.kept.refusal()
                 except (CancelledError, ClaudeProxyError, *UPSTREAM_FAILURES) as error:
                     outcome = self._understood(error, answer, watch)
                     tries.failed(outcome)
@@ -192,7 +203,7 @@ class OpenAIRelay:
         elif watch.expired is not None:
             understood = ran_out(watch.expired, watch.limit)
         elif answer.kept is not None and answer.kept.was_cut:
-            understood = answer.kept.error()
+            understood = self._unauthorized() if answer.kept.status == 401 else answer.kept.error()
         else:
             raise error
         understood.__cause__ = error
@@ -206,6 +217,21 @@ class OpenAIRelay:
             wait=round(wait, 3),
             why=why,
         )
+
+    def _unauthorized(self) -> ClaudeProxyError:
+        """
+        The error in the place of an upstream's 401. A client would take that for a word about the key it came with, and
+        the upstream's text may show a part of ours.
+        """
+        name = self._config.name
+        setting = "OPENAI_API_KEY" if name == OPENAI else f"api_key of [upstreams.{name}]"
+        if self._config.api_key is None:
+            why = (
+                f"The upstream {name} asks for a key, and this server has none for it. The operator must set {setting}."
+            )
+        else:
+            why = f"The upstream {name} refused this server's key for it. The operator must check {setting}."
+        return BackendAuthFailed(why, permanent=True)
 
     def _unavailable(self) -> ClaudeProxyError:
         """

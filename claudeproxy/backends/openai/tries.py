@@ -50,6 +50,7 @@ class Tries:
         "_clock",
         "_config",
         "_hands_over",
+        "_hides_401",
         "_infers",
         "_random",
         "_replayable",
@@ -70,6 +71,7 @@ class Tries:
         watch: Watch,
         replayable: Replayable,
         infers: bool,
+        hides_401: bool,
         hands_over: bool,
     ) -> None:
         """
@@ -78,6 +80,7 @@ class Tries:
         :param watch: has the request's timers.
         :param replayable: whether to send the request a second time is harmless.
         :param infers: whether a model is asked.
+        :param hides_401: whether a 401 is about our key and not for the client.
         :param hands_over: whether another backend stands by.
         """
         self.wait: float | None = None
@@ -89,6 +92,7 @@ class Tries:
         self._watch = watch
         self._replayable = replayable
         self._infers = infers
+        self._hides_401 = hides_401
         self._hands_over = hands_over
         self._retries = -1
         self._visit: int | None = None
@@ -123,11 +127,13 @@ class Tries:
         status, self._answered = head.status, True
         if not may_do_better(status):
             self._tell(True)
-            return False
+            return status == 401 and self._hides_401
         if status in FAILING:
             asked = head.values(b"retry-after")
             now = self._clock.seconds()
-            self.wait = self._plan(self._replayable.answered, retry_after(asked[-1].decode("latin-1"), now) if asked else None)
+            self.wait = self._plan(
+                self._replayable.answered, retry_after(asked[-1].decode("latin-1"), now) if asked else None
+            )
         self._found(well=status not in UNWELL, counts=self._infers)
         return self._hands_over or self.wait is not None
 
