@@ -16,8 +16,8 @@ FAILING = frozenset({429, 500, 502, 503, 504, 529})
 """Statuses of an upstream that another try at the same one may not answer with."""
 
 UNWELL = frozenset({502, 503, 504, 520, 521, 522, 523, 524, 529})
-"""Those that say that the upstream as a whole is not well; 520 to 524 are those of a proxy in front of it that cannot reach it.
-A 429 may be about one key, a 500 about one odd request."""
+"""Those that say that the upstream as a whole is not well; 520 to 524 are those of a proxy that cannot reach it. A 429
+may be about one key, a 500 about one odd request."""
 
 _FIRST = 0.25
 """Seconds that the first wait takes at most; each further one may take twice as long."""

@@ -37,8 +37,8 @@ class Tries:
 
     A timer that ran out is not tried again: who was waited for that long would be waited for as long once more.
 
-    What the breaker shuts, it shuts for all paths. So a status that says that the upstream is not well, and a timer that
-    runs while it works, count only where it is asked to infer: one odd path that is not served says nothing about the
+    What the breaker shuts, it shuts for all paths. So a status that says that the upstream is not well, and a timer
+    that runs while it works, count only where it is asked to infer: one odd path that is not served says nothing about the
     others. A connection that fails does.
     """
 
@@ -188,7 +188,6 @@ class Tries:
             )
 
     def _plan(self, replayable: bool, asked: float | None) -> float | None:
-        now = self._clock.seconds()
         if not replayable or self._retries >= self._config.retries:
             return None
         if self._breaker is not None and not self._is_closed(self._breaker):
