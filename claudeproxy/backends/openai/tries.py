@@ -38,8 +38,8 @@ class Tries:
     A timer that ran out is not tried again: who was waited for that long would be waited for as long once more.
 
     What the breaker shuts, it shuts for all paths. So a status that says that the upstream is not well, and a timer
-    that runs while it works, count only where it is asked to infer: one odd path that is not served says nothing about the
-    others. A connection that fails does.
+    that runs while it works, count only where it is asked to infer: one odd path that is not served says nothing about
+    the others. A connection that fails does.
     """
 
     _log = Logger()
