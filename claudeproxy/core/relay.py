@@ -33,6 +33,8 @@ class RelayRequest:
     """Whether to look for usage in the answer; its compression is then declined."""
     stream: bool = False
     """Whether the client asked for a stream."""
+    creates: bool = False
+    """Whether its body asks for something that stays, though its path only computes."""
     hands_over: bool = False
     """Whether another backend stands by: an answer that it may do better than comes back as a :class:`Refusal`."""
 

@@ -10,13 +10,14 @@ from attrs import frozen
 
 from claudeproxy.errors import ClaudeProxyError, ServerShuttingDown
 
-__all__ = ["FAILING", "UNWELL", "Backoff", "hands_over", "retry_after"]
+__all__ = ["FAILING", "UNWELL", "Backoff", "hands_over", "may_do_better", "retry_after"]
 
 FAILING = frozenset({429, 500, 502, 503, 504, 529})
-"""Statuses of an upstream that another try, or another backend, may not answer with."""
+"""Statuses of an upstream that another try at the same one may not answer with."""
 
-UNWELL = frozenset({502, 503, 504, 529})
-"""Those that say that the upstream as a whole is not well. A 429 may be about one key, a 500 about one odd request."""
+UNWELL = frozenset({502, 503, 504, 520, 521, 522, 523, 524, 529})
+"""Those that say that the upstream as a whole is not well; 520 to 524 are those of a proxy that cannot reach it. A 429
+may be about one key, a 500 about one odd request."""
 
 _FIRST = 0.25
 """Seconds that the first wait takes at most; each further one may take twice as long."""
@@ -66,4 +67,11 @@ def hands_over(error: ClaudeProxyError) -> bool:
     """
     Whether another backend may do better than the one that failed with ``error``.
     """
-    return (error.status == 429 or error.status >= 500) and not isinstance(error, ServerShuttingDown)
+    return may_do_better(error.status) and not isinstance(error, ServerShuttingDown)
+
+
+def may_do_better(status: int) -> bool:
+    """
+    Whether another backend may do better than one that answers with ``status``.
+    """
+    return status == 429 or status >= 500

@@ -84,7 +84,13 @@ class ChatRoute:
         if step.model is not None:
             body = with_model(body, step.model)
         return await self._passthrough.relay(
-            request, step.upstream, body, tee_usage=True, stream=peeked.stream, hands_over=hands_over
+            request,
+            step.upstream,
+            body,
+            tee_usage=True,
+            stream=peeked.stream,
+            creates=peeked.stores,
+            hands_over=hands_over,
         )
 
     async def _chat(self, request: ProxyRequest, body: ChatBody, model: str | None) -> bytes | None:

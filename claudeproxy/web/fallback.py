@@ -19,7 +19,13 @@ from twisted.logger import Logger
 from claudeproxy.core.relay import Refusal
 from claudeproxy.core.retry import hands_over
 from claudeproxy.core.routing import Step
-from claudeproxy.errors import ClaudeProxyError, ModelNotFound, UnsupportedParameter, UpstreamTimeout
+from claudeproxy.errors import (
+    ClaudeProxyError,
+    ModelNotFound,
+    ServerShuttingDown,
+    UnsupportedParameter,
+    UpstreamTimeout,
+)
 from claudeproxy.web.passthrough import Passthrough
 from claudeproxy.web.request import ProxyRequest
 from claudeproxy.web.turn_headers import retract
@@ -87,16 +93,17 @@ class Walk:
                 what: Refusal | ClaudeProxyError = answer
                 weight: _Weight | None = _Weight.ASKED
             except ClaudeProxyError as error:
-                if request.gone or request.startedWriting:
+                if request.gone or request.startedWriting or isinstance(error, ServerShuttingDown):
                     raise
                 what, weight = error, _weight(error, request.attempts > before)
                 if weight is None and best is None:
                     raise
-            if weight is None:
-                break
+            # Whatever is answered in the end, this step's stream and session have no part in it.
             if request.stream is not None:
                 request.stream.end()
             retract(request)
+            if weight is None:
+                break
             if best is None or weight >= best.weight:
                 best = _Outcome(weight, what, request.backend, request.upstream)
             if self._clock.seconds() >= end:

@@ -91,12 +91,14 @@ class Passthrough:
         *,
         tee_usage: bool = False,
         stream: bool = False,
+        creates: bool = False,
         hands_over: bool = False,
     ) -> Refusal | None:
         """
         Relay a request with ``body``, bytes or a file, and write the whole answer.
 
         :param upstream: the name of the one to ask.
+        :param creates: whether something stays upstream, so that it must not be sent twice.
         :param hands_over: return a refusal instead of writing it, for another backend stands by.
         """
         request.backend = BackendName.UPSTREAM
@@ -110,6 +112,7 @@ class Passthrough:
             client_key=_client_key(request) if upstream == OPENAI else None,
             tee_usage=tee_usage,
             stream=stream,
+            creates=creates,
             hands_over=hands_over,
         )
         result = await self._drain.track(self._relays[upstream].relay(outgoing, sink))

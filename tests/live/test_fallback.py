@@ -131,7 +131,7 @@ async def test_upstreams_hand_over_to_the_cli(
     for stub, key in ((stub_openai, "sk-first"), (second, "sk-second")):
         assert [f"Bearer {key}"] * 2 == [request.headers["authorization"] for request in stub.requests]
     breakers = (await health(daemon))["checks"]["upstreams"]
-    assert {"second": ("open", 2), "openai": ("open", 2)} == {
+    assert {"second": ("closed", 1), "openai": ("closed", 1)} == {
         name: (check["breaker"], check["failures"]) for name, check in breakers.items()
     }
 

@@ -10,17 +10,26 @@ from io import BytesIO
 
 import pytest
 import pytest_twisted
+from attrs import evolve
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from claudeproxy.core.relay import Refusal, RelayRequest
-from claudeproxy.errors import BackendError, BackendUnavailable, ClaudeProxyError, UpstreamTimeout, UpstreamUnreachable
+from claudeproxy.errors import (
+    BackendAuthFailed,
+    BackendError,
+    BackendUnavailable,
+    ClaudeProxyError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from claudeproxy.testing.openai import StubOpenAI
 from claudeproxy.testing.playing import End, Pause, RawAnswer
 from tests.live.relaying import LiveRelay, MemorySink, chat, post, until
 
 CHAT = "/v1/chat/completions"
+IDEMPOTENT = ((b"idempotency-key", b"1"),)
 Make = Callable[..., LiveRelay]
 
 
@@ -106,7 +115,7 @@ async def test_no_other_try_after_the_first_byte(stub_openai: StubOpenAI, relay_
     assert (b"{", 1, 1) == (sink.body, sink.tries, len(stub_openai.requests))
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 408, 501])
+@pytest.mark.parametrize("status", [400, 403, 404, 408, 501])
 @pytest_twisted.ensureDeferred
 async def test_what_is_not_tried_again(stub_openai: StubOpenAI, relay_to: Make, status: int) -> None:
     """An answer that will be the same the next time goes out at once."""
@@ -115,24 +124,36 @@ async def test_what_is_not_tried_again(stub_openai: StubOpenAI, relay_to: Make, 
     assert (status, 1) == ((sink := await relay_to().answer(chat())).status, sink.tries)
 
 
-@pytest.mark.parametrize("answer", [busy(503), RawAnswer(None, (), (End.CLOSE,))], ids=["refused", "broken"])
 @pytest.mark.parametrize(
-    ("path", "headers", "tries"), [("/files", (), 1), ("/files", ((b"idempotency-key", b"1"),), 2)]
+    ("answer", "headers", "tries"),
+    [
+        (busy(503), (), 1),
+        (busy(503), IDEMPOTENT, 1),
+        (RawAnswer(200, ((b"Content-Length", b"9"),), (End.CLOSE,)), IDEMPOTENT, 1),
+        (RawAnswer(None, (), (End.CLOSE,)), (), 1),
+        (RawAnswer(None, (), (End.CLOSE,)), IDEMPOTENT, 2),
+    ],
+    ids=["refused", "refused with a key", "half an answer", "broken", "broken with a key"],
 )
+@pytest.mark.parametrize(("path", "creates"), [("/files", False), ("/chat/completions", True)])
 @pytest_twisted.ensureDeferred
 async def test_what_creates_something(
     stub_openai: StubOpenAI,
     relay_to: Make,
     answer: RawAnswer,
     path: str,
+    creates: bool,
     headers: tuple[tuple[bytes, bytes], ...],
     tries: int,
 ) -> None:
-    """An upload is not sent twice, unless its client says that this is harmless; then the file is read again."""
+    """
+    An upload, or a chat that is stored, is not sent twice, unless nobody answered and its client says that this is
+    harmless; then the file is read again.
+    """
     stub_openai.script(f"/v1{path}", answer)
     sink = MemorySink()
     try:
-        await relay_to().send(post(path, BytesIO(b"x" * 200_000), headers=headers), sink)
+        await relay_to().send(post(path, BytesIO(b"x" * 200_000), headers=headers, creates=creates), sink)
     except UpstreamUnreachable:
         assert tries == 1
 
@@ -226,6 +247,63 @@ async def test_a_refusal_that_takes_its_time(stub_openai: StubOpenAI, relay_to: 
     sink = await relay_to(first_byte_timeout=0.4).answer(chat("[[stub text=well]]"))
 
     assert (200, 2) == (sink.status, sink.tries)
+
+
+@pytest.mark.parametrize("hands_over", [False, True])
+@pytest.mark.parametrize(
+    ("settings", "hint"),
+    [
+        ({}, "openai refused this server's key for it. The operator must check OPENAI_API_KEY."),
+        ({"name": "deepseek"}, "deepseek refused .* must check api_key of .upstreams.deepseek.."),
+        ({"api_key": None}, "asks for a key, and this server has none for it. The operator must set OPENAI_API_KEY."),
+    ],
+    ids=["openai", "table", "no key"],
+)
+@pytest_twisted.ensureDeferred
+async def test_our_key_is_refused(
+    stub_openai: StubOpenAI, relay_to: Make, settings: dict[str, object], hint: str, hands_over: bool
+) -> None:
+    """A 401 to a key that is not the client's is none of the client's: it hears who must do what, and no more."""
+    stub_openai.script(CHAT, busy(401, b"Incorrect API key provided: sk-up****eam", WWW_Authenticate="Bearer"))
+    relay, sink = relay_to(breaker_failures=1, **settings), MemorySink()
+    with pytest.raises(BackendAuthFailed, match=hint) as caught:
+        await relay.send(chat(hands_over=hands_over), sink)
+
+    assert (502, True, "sk-up" in caught.value.message) == (caught.value.status, caught.value.permanent, False)
+    assert (None, [], 1, ("closed", 0)) == (sink.status, sink.chunks, sink.tries, state(relay))
+    assert "200" == await outcome(relay)
+    assert 1 == stub_openai.connections
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_401_without_end(stub_openai: StubOpenAI, relay_to: Make) -> None:
+    """A 401 whose body is too long is one all the same."""
+    stub_openai.script(CHAT, RawAnswer(401, (), (b"x" * 40_000, b"x" * 40_000, End.STALL), chunked=True))
+    with pytest.raises(BackendAuthFailed):
+        await relay_to().send(chat())
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_clients_own_key_is_refused(stub_openai: StubOpenAI, relay_to: Make) -> None:
+    """A 401 to the client's own key is the client's, as it came."""
+    stub_openai.script(CHAT, busy(401, b"Incorrect API key", WWW_Authenticate="Bearer"))
+    sink = await relay_to().answer(chat(client_key="sk-own"))
+
+    assert (401, b"Incorrect API key", [b"Bearer"]) == (sink.status, sink.body, sink.header(b"www-authenticate"))
+
+
+@pytest.mark.parametrize("status", [501, 520, 522, 526, 530])
+@pytest_twisted.ensureDeferred
+async def test_a_refusal_that_is_final_here(stub_openai: StubOpenAI, relay_to: Make, status: int) -> None:
+    """What no other try at this upstream would mend, another backend may; alone it goes out at once."""
+    stub_openai.script(CHAT, busy(status), busy(status))
+    sink, relay = MemorySink(), relay_to()
+    refusal = await relay.send(chat(hands_over=True), sink)
+
+    assert isinstance(refusal, Refusal)
+    assert (status, 1, None) == (refusal.status, sink.tries, sink.status)
+    alone = await relay.answer(chat())
+    assert (status, 1) == (alone.status, alone.tries)
 
 
 @pytest.mark.parametrize(
@@ -332,14 +410,93 @@ async def test_a_long_stream_decides_with_its_head(stub_openai: StubOpenAI, rela
 
 @pytest_twisted.ensureDeferred
 async def test_no_try_at_an_upstream_that_is_shut(stub_openai: StubOpenAI, relay_to: Make) -> None:
-    """The failure that opens the breaker is the last of its request as well, and nothing is waited for."""
-    stub_openai.script(CHAT, *[busy()] * 9)
-    relay = relay_to(retries=9, breaker_failures=2)
+    """When the breaker opens while a request waits for its next try, its last answer goes out and nobody is asked."""
+    clock = Clock()
+    stub_openai.script(CHAT, busy(Retry_After="3"), busy(Retry_After="99"))
+    relay = relay_to(clock=clock, breaker_failures=1)
+    waiting = MemorySink()
+    relayed = relay.send(chat(), waiting)
+    await until(reactor, lambda: _waits(clock, 3.0))
     assert "503" == await outcome(relay)
-    assert (2, ("open", 2)) == (len(stub_openai.requests), state(relay))
+    assert ("open", 1) == state(relay)
+    clock.advance(3)
+    await relayed
 
-    waits_for_ever = relay_to(clock=Clock(), random=lambda: 1.0, breaker_failures=1)
-    assert "503" == await outcome(waits_for_ever)
+    assert (503, 1, 2) == (waiting.status, waiting.tries, len(stub_openai.requests))
+    assert ("open", 1) == state(relay)
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_breaker_counts_requests(stub_openai: StubOpenAI, relay_to: Make) -> None:
+    """A request that fails however often is one failure; one whose next try is answered is none."""
+    stub_openai.script(CHAT, *[busy()] * 4)
+    relay = relay_to(retries=2, retry_wait=0.01, breaker_failures=2)
+    assert "503" == await outcome(relay)
+    assert (3, ("closed", 1)) == (len(stub_openai.requests), state(relay))
+
+    assert "200" == await outcome(relay)
+    assert (5, ("closed", 0)) == (len(stub_openai.requests), state(relay))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_client_that_leaves_a_failing_upstream(stub_openai: StubOpenAI, relay_to: Make) -> None:
+    """A failure counts also when its client leaves before the next try."""
+    clock = Clock()
+    stub_openai.script(CHAT, busy(Retry_After="3"))
+    relay = relay_to(clock=clock, breaker_failures=1)
+    relayed = relay.send(chat())
+    await until(reactor, lambda: _waits(clock, 3.0))
+    assert ("closed", 0) == state(relay)
+    relayed.cancel()
+    with pytest.raises(CancelledError):
+        await relayed
+
+    assert ("open", 1) == state(relay)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "failures"),
+    [
+        (b"GET", "/bad", 0),
+        (b"POST", "/files", 0),
+        (b"GET", "/chat/completions", 0),
+        (b"POST", "/responses", 3),
+        (b"POST", "/messages?beta=true", 3),
+        (b"POST", "/embeddings", 3),
+    ],
+)
+@pytest.mark.parametrize("answer", [busy(503), busy(521), RawAnswer(None, (), (End.STALL,))])
+@pytest_twisted.ensureDeferred
+async def test_whose_failures_count(
+    stub_openai: StubOpenAI, relay_to: Make, answer: RawAnswer, method: bytes, path: str, failures: int
+) -> None:
+    """A path that is not served, or slowly, shuts the upstream for nobody; one where a model is asked does."""
+    stub_openai.script(f"/v1{path.partition('?')[0]}", *[answer] * 3)
+    relay = relay_to(retries=0, breaker_failures=3, first_byte_timeout=0.05)
+    request = evolve(post(path, b"{}"), method=method)
+    codes = {await outcome(relay, request) for _ in range(3)}
+
+    assert 1 == len(codes) and codes <= {"503", "521", "timeout"}
+    assert ("open" if failures else "closed", failures) == state(relay)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_connection_counts_on_any_path(relay_to: Make) -> None:
+    """An upstream that nobody reaches is shut, whatever it was to do."""
+    relay = relay_to(base_url=f"http://127.0.0.1:{free_port()}/v1", retries=0, breaker_failures=2)
+
+    assert ["connection_error"] * 2 == [await outcome(relay, post("/files", b"{}")) for _ in range(2)]
+    assert ("open", 2) == state(relay)
+
+
+@pytest_twisted.ensureDeferred
+async def test_our_own_listing_does_not_count(stub_openai: StubOpenAI, relay_to: Make) -> None:
+    """An upstream without a list of models, or out of reach for it, is not shut for that."""
+    for settings in ({}, {"base_url": f"http://127.0.0.1:{free_port()}/v1"}):
+        stub_openai.script("/v1/models", busy())
+        relay = relay_to(retries=0, breaker_failures=1, **settings)
+        assert () == await relay.relay.upstream_models()
+        assert ("closed", 0) == state(relay)
 
 
 @pytest.mark.parametrize(
@@ -347,6 +504,7 @@ async def test_no_try_at_an_upstream_that_is_shut(stub_openai: StubOpenAI, relay
     [
         ("status=502", {}, 1),
         ("status=529", {}, 1),
+        ("status=521", {}, 1),
         ("mute", {"first_byte_timeout": 0.05}, 1),
         ("mute", {"request_timeout": 0.05}, 1),
         ("status=429", {}, 0),
@@ -371,7 +529,7 @@ async def test_the_breaker_counts_connections(relay_to: Make) -> None:
     """An upstream that refuses connections is shut, too."""
     relay = relay_to(base_url=f"http://127.0.0.1:{free_port()}/v1", breaker_failures=2)
 
-    assert "connection_error" == await outcome(relay)
+    assert ["connection_error"] * 2 == [await outcome(relay) for _ in range(2)]
     assert ("open", 2) == state(relay)
     assert "backend_unavailable" == await outcome(relay)
 

@@ -14,6 +14,7 @@ from claudeproxy.config import Secret, ServerConfig, UpstreamConfig
 from claudeproxy.core.events import Usage
 from claudeproxy.core.routing import BackendName, Fallback, ModelNames, Step
 from claudeproxy.errors import (
+    BackendAuthFailed,
     BackendError,
     BackendUnavailable,
     CapacityExceeded,
@@ -22,6 +23,7 @@ from claudeproxy.errors import (
     InvalidValue,
     Overloaded,
     RateLimited,
+    ServerShuttingDown,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
@@ -121,7 +123,13 @@ def test_one_upstream_hands_over_to_the_next(chain: Make) -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [UpstreamUnreachable("no"), UpstreamTimeout("slow"), BackendUnavailable("open"), RateLimited("so many")],
+    [
+        UpstreamUnreachable("no"),
+        UpstreamTimeout("slow"),
+        BackendUnavailable("open"),
+        RateLimited("so many"),
+        BackendAuthFailed("key"),
+    ],
     ids=lambda error: error.code,
 )
 @pytest.mark.parametrize("stream", [False, True])
@@ -311,6 +319,48 @@ def test_the_requests_own_fault(chain: Make, error: ClaudeProxyError) -> None:
     answer = wire.answer()
     assert (error.code, []) == (answer.error["code"], house.relay.exchanges)
     assert ("claude-code", None, "1") == told(answer)
+    wire.leave()
+
+
+def test_a_chat_that_is_stored(chain: Make) -> None:
+    """Who relays a chat is told whether the upstream is to store it."""
+    house = chain()
+    for store in (True, False):
+        wire = send(house, chat_body("gpt-4o", store=store))
+        assert store is house.relay.exchange.request.creates
+        wire.leave()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_requests_own_fault_after_a_refusal(chain: Make, stream: bool) -> None:
+    """The refusal goes out as it came; of the session that failed nothing is left, neither a header nor a timer."""
+    house = chain(OPENAI, SONNET)
+    wire = send(house, chat_body("gpt-5", stream=stream))
+    house.relay.exchange.refuse(503, BUSY)
+    begun(house).fail(ContextLengthExceeded("long"))
+
+    answer = wire.answer()
+    assert (503, BUSY, True) == (answer.status, answer.body, answer.complete)
+    assert ("openai-passthrough", "openai", "2") == told(answer)
+    assert not [name for name in answer.headers if name.startswith("x-claude")]
+    sent = wire.sent
+    house.clock.advance(15)
+    assert sent == wire.sent
+    wire.leave()
+
+
+@pytest.mark.parametrize("steps", [(OPENAI, SONNET), (OPENAI, SONNET, LOCAL)], ids=len)
+def test_the_daemon_stops_within_a_chain(chain: Make, steps: tuple[Step, ...]) -> None:
+    """A client whose request was stopped hears that, and not what an upstream said before; nobody else is asked."""
+    house = chain(*steps)
+    wire = send(house, chat_body("gpt-5", stream=True))
+    house.relay.exchange.refuse(429, BUSY)
+    begun(house).fail(ServerShuttingDown("stops", retry_after=5))
+
+    answer = wire.answer()
+    assert (503, "server_shutting_down", "5") == (answer.status, answer.error["code"], answer.headers["retry-after"])
+    assert ([], "claude-code") == (house.relays["local"].exchanges, answer.headers["x-backend-mode"])
+    assert not [name for name in answer.headers if name.startswith("x-claude")]
     wire.leave()
 
 

@@ -493,6 +493,10 @@ def test_any_bytes_are_understood_or_refused(junk: bytes) -> None:
         (b'{"stream": true, "model": "m", "messages": "whatever", "n": {}}', Peek("m", True)),
         (b'{"model": "m", "stream": null}', Peek("m", False)),
         (b'{"model": "m", "stream": false, "input": []}', Peek("m", False)),
+        (b'{"model": "m", "store": true}', Peek("m", False, True)),
+        (b'{"model": "m", "store": {"odd": 1}}', Peek("m", False, True)),
+        (b'{"model": "m", "store": false}', Peek("m", False)),
+        (b'{"store" : null, "model": "m"}', Peek("m", False)),
     ],
     ids=case_name,
 )

@@ -5,12 +5,14 @@ A request with another model.
 from __future__ import annotations
 
 import json
+from time import process_time
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from claudeproxy.errors import InvalidValue
 from claudeproxy.wire.openai_chat import with_model
 
 JSON = st.recursive(
@@ -33,6 +35,11 @@ SPACE = st.text(" \t\r\n", max_size=3)
         (b'{"x":"model","model":"x"}', b'{"x":"model","model":"new"}'),
         (b'{"x":"\\"model\\":\\"a\\"","model":"c"}', b'{"x":"\\"model\\":\\"a\\"","model":"new"}'),
         (b'{"mod\\u0065l":"a\\"b"}', b'{"mod\\u0065l":"new"}'),
+        (
+            b'{"MODEL":"x","mode":"x","\\u006D\\u006fdel" : "a"}',
+            b'{"MODEL":"x","mode":"x","\\u006D\\u006fdel" : "new"}',
+        ),
+        (b'{"x":[{"model":1}],"model":"a"}', b'{"x":[{"model":1}],"model":"new"}'),
         (b'{"model":"a","model":"b"}', b'{"model":"new","model":"new"}'),
         (b'{"x":"}\\\\","model":"b","y":"\\u00e9\xc3\xa9"}', b'{"x":"}\\\\","model":"new","y":"\\u00e9\xc3\xa9"}'),
     ],
@@ -59,3 +66,28 @@ def test_a_long_request() -> None:
     text = b'\\n\\"' * 1_000_000
 
     assert b'{"x":"' + text + b'","model":"b"}' == with_model(b'{"x":"' + text + b'","model":"a"}', "b")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [b'["",' + b'"",' * 2_000_000 + b"1]", b"[" + b"[]," * 2_000_000 + b"1]", b"[" + b'{"a":1},' * 750_000 + b"1]"],
+    ids=["strings", "brackets", "objects"],
+)
+@pytest.mark.parametrize("last", [False, True])
+def test_a_request_that_is_made_to_be_slow(odd: bytes, last: bool) -> None:
+    """Six megabytes of the smallest values hold up nobody, wherever the model stands."""
+    before, after = (b'{"x":' + odd + b",", b"}") if last else (b"{", b',"x":' + odd + b"}")
+    body = before + b'"model":"a"' + after
+    began = process_time()
+    changed = with_model(body, "b")
+    took = process_time() - began
+
+    assert before + b'"model":"b"' + after == changed
+    assert took < 0.6
+
+
+@pytest.mark.parametrize("member", [b'"model":""', b'"x":{"model":""}'])
+def test_a_request_with_too_many_models(member: bytes) -> None:
+    """A request of nothing but models is refused before it takes long."""
+    with pytest.raises(InvalidValue, match="'model'"):
+        with_model(b'{"model":"a",' + b",".join([member] * 10_000) + b"}", "b")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claudeproxy import errors
-from claudeproxy.core.retry import FAILING, UNWELL, Backoff, hands_over, retry_after
+from claudeproxy.core.retry import FAILING, UNWELL, Backoff, hands_over, may_do_better, retry_after
 
 NOW = 1784116800.0
 """Wednesday, 15 July 2026, 12:00 UTC."""
@@ -60,9 +60,12 @@ def test_any_retry_after(value: str) -> None:
 
 
 def test_which_statuses_hand_over() -> None:
-    """A 500 and a 429 are worth another try but say nothing about the upstream as a whole."""
+    """A 500 and a 429 say nothing about the upstream as a whole; who is out of reach is tried elsewhere only."""
     assert {429, 500, 502, 503, 504, 529} == FAILING
-    assert {429, 500} == FAILING - UNWELL and UNWELL < FAILING
+    assert {429, 500} == FAILING - UNWELL
+    assert {520, 521, 522, 523, 524} == UNWELL - FAILING
+    over = [status for status in range(200, 600) if may_do_better(status)]
+    assert [429, *range(500, 600)] == over
 
 
 def test_which_errors_hand_over() -> None:

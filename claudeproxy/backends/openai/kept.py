@@ -31,7 +31,7 @@ class KeptAnswer:
         :param flow: stopping it abandons the exchange, which then fails with ``CancelledError``.
         """
         self.was_cut = False
-        self._status = status
+        self.status = status
         self._headers = headers
         self._body = bytearray()
         self._flow = flow
@@ -56,13 +56,13 @@ class KeptAnswer:
         """
         Return what was kept of an answer that is complete.
         """
-        return Refusal(self._status, self._headers, bytes(self._body))
+        return Refusal(self.status, self._headers, bytes(self._body))
 
     def error(self) -> ClaudeProxyError:
         """
         Return what stands for an answer that was cut.
         """
-        return refused(self._status)
+        return refused(self.status)
 
     def _cut(self) -> None:
         self.was_cut = True

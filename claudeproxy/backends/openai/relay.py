@@ -33,14 +33,15 @@ from claudeproxy.backends.openai.failures import UPSTREAM_FAILURES, from_failure
 from claudeproxy.backends.openai.models import UpstreamModels
 from claudeproxy.backends.openai.request import Origin, UpstreamRequest
 from claudeproxy.backends.openai.timers import Watch
-from claudeproxy.backends.openai.tries import Tries
+from claudeproxy.backends.openai.tries import Replayable, Tries
 from claudeproxy.config import UpstreamConfig
 from claudeproxy.core.breaker import Breaker
 from claudeproxy.core.events import Usage
 from claudeproxy.core.health import UpstreamHealth
 from claudeproxy.core.relay import Refusal, RelayRequest
-from claudeproxy.core.routing import BackendName
+from claudeproxy.core.routing import OPENAI, BackendName
 from claudeproxy.errors import (
+    BackendAuthFailed,
     BackendUnavailable,
     ClaudeProxyError,
     ClientKeyNotAllowed,
@@ -60,6 +61,9 @@ _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
 
 _COMPUTES = frozenset({b"/chat/completions", b"/completions", b"/embeddings", b"/moderations"})
 """Paths whose POST creates nothing upstream, so that sending it again is harmless when nothing was answered."""
+
+_INFERS = _COMPUTES | {b"/responses", b"/messages"}
+"""Paths whose POST asks a model: how they are answered says how the upstream is."""
 
 _NEVER_RELAYED = frozenset({b"TRACE", b"CONNECT"})
 """An upstream that traces would show our key to the client."""
@@ -96,18 +100,14 @@ class OpenAIRelay:
         self._netloc = self._origin.netloc
         self._prefix = "".join(f"/{segment}" for segment in base.path if segment).encode("ascii")
         models = RelayRequest(b"GET", b"/models", ())
-        self._models = UpstreamModels(config.name, clock, lambda sink: self.relay(models, sink))
+        self._models = UpstreamModels(config.name, clock, lambda sink: self._started(models, sink, None))
 
     def relay(self, request: RelayRequest, sink: IByteSink) -> Deferred[Usage | Refusal | None]:
         """
         Relay, as :meth:`claudeproxy.interfaces.IRelay.relay` says.
         """
-        limits = self._config
-        watch = Watch(self._clock, limits.request_timeout, min(limits.first_byte_timeout, limits.silence_timeout))
-        relayed = ensureDeferred(self._relay(request, sink, watch))
-        if not relayed.called:
-            watch.start(relayed.cancel)
-        return relayed
+        # What comes of a client's own key says nothing to the other clients.
+        return self._started(request, sink, None if request.client_key else self._breaker)
 
     def upstream_models(self) -> Deferred[tuple[dict[str, Any], ...]]:
         """
@@ -122,11 +122,39 @@ class OpenAIRelay:
         status = "disabled" if not self._config.enabled else "ok" if self._config.configured else "no_key"
         return UpstreamHealth(status, self._breaker.state(self._clock.seconds()).value, self._breaker.failures)
 
-    async def _relay(self, request: RelayRequest, sink: IByteSink, watch: Watch) -> Usage | Refusal | None:
-        replayable = _replayable(request)
-        # What comes of a client's own key says nothing to the other clients.
-        breaker = None if request.client_key else self._breaker
-        tries = Tries(self._clock, self._config, breaker, self._random, watch, replayable, request.hands_over)
+    def _started(
+        self, request: RelayRequest, sink: IByteSink, breaker: Breaker | None
+    ) -> Deferred[Usage | Refusal | None]:
+        """
+        Begin to relay.
+
+        :param breaker: the one that the request concerns, if any.
+        """
+        limits = self._config
+        watch = Watch(self._clock, limits.request_timeout, min(limits.first_byte_timeout, limits.silence_timeout))
+        relayed = ensureDeferred(self._relay(request, sink, watch, breaker))
+        if not relayed.called:
+            watch.start(relayed.cancel)
+        return relayed
+
+    async def _relay(
+        self, request: RelayRequest, sink: IByteSink, watch: Watch, breaker: Breaker | None
+    ) -> Usage | Refusal | None:
+        path = request.path.partition(b"?")[0]
+        harmless = request.method in _IDEMPOTENT or (path in _COMPUTES and not request.creates)
+        replayable = Replayable(harmless or _has_idempotency_key(request), harmless)
+        infers = request.method == b"POST" and path in _INFERS
+        tries = Tries(
+            self._clock,
+            self._config,
+            breaker,
+            self._random,
+            watch,
+            replayable,
+            infers,
+            hides_401=not request.client_key,
+            hands_over=request.hands_over,
+        )
         outgoing = self._outgoing(request, tries)
         outcome: Refusal | ClaudeProxyError | None = None
         try:
@@ -136,10 +164,10 @@ class OpenAIRelay:
                     sink, self._clock, watch, self._config.silence_timeout, tries.keeps, wants_usage=request.tee_usage
                 )
                 try:
-                    await self._client.exchange(self._origin, outgoing, answer, replayable=replayable)
+                    await self._client.exchange(self._origin, outgoing, answer, replayable=replayable.unanswered)
                     if answer.kept is None:
                         return answer.usage()
-                    outcome = answer.kept.refusal()
+                    outcome = self._unauthorized() if answer.kept.status == 401 else answer.kept.refusal()
                 except (CancelledError, ClaudeProxyError, *UPSTREAM_FAILURES) as error:
                     outcome = self._understood(error, answer, watch)
                     tries.failed(outcome)
@@ -175,7 +203,7 @@ class OpenAIRelay:
         elif watch.expired is not None:
             understood = ran_out(watch.expired, watch.limit)
         elif answer.kept is not None and answer.kept.was_cut:
-            understood = answer.kept.error()
+            understood = self._unauthorized() if answer.kept.status == 401 else answer.kept.error()
         else:
             raise error
         understood.__cause__ = error
@@ -189,6 +217,21 @@ class OpenAIRelay:
             wait=round(wait, 3),
             why=why,
         )
+
+    def _unauthorized(self) -> ClaudeProxyError:
+        """
+        The error in the place of an upstream's 401. A client would take that for a word about the key it came with, and
+        the upstream's text may show a part of ours.
+        """
+        name = self._config.name
+        setting = "OPENAI_API_KEY" if name == OPENAI else f"api_key of [upstreams.{name}]"
+        if self._config.api_key is None:
+            why = (
+                f"The upstream {name} asks for a key, and this server has none for it. The operator must set {setting}."
+            )
+        else:
+            why = f"The upstream {name} refused this server's key for it. The operator must check {setting}."
+        return BackendAuthFailed(why, permanent=True)
 
     def _unavailable(self) -> ClaudeProxyError:
         """
@@ -246,12 +289,9 @@ class OpenAIRelay:
         return self._prefix + path
 
 
-def _replayable(request: RelayRequest) -> bool:
+def _has_idempotency_key(request: RelayRequest) -> bool:
     """
-    Whether to send the request a second time is harmless when the first was not answered (see ``client.py``).
+    Whether the client says that the request may be sent again. Not every upstream keeps to that: it goes for a request
+    that nobody answered, where nothing else can be done, and not for one that was refused.
     """
-    return (
-        request.method in _IDEMPOTENT
-        or request.path.partition(b"?")[0] in _COMPUTES
-        or any(name.lower() == b"idempotency-key" for name, _ in request.headers)
-    )
+    return any(name.lower() == b"idempotency-key" for name, _ in request.headers)

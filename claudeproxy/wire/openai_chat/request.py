@@ -25,6 +25,8 @@ class Peek:
 
     model: str
     stream: bool
+    stores: bool = False
+    """Whether the upstream is to keep the answer for later."""
 
 
 @frozen
@@ -52,6 +54,7 @@ _REQUEST = msgspec.json.Decoder(ChatCompletionRequest)
 _KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 _NULL = msgspec.Raw(b"null")
+_NOT_STORED = (b"null", b"false")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MOST_IGNORED = 50
 _MOST_TOKENS = 2**31 - 1
@@ -95,7 +98,7 @@ def peek(body: bytes) -> Peek:
     head = decode(_HEAD, body)
     if not head.model:
         raise missing("model")
-    return Peek(head.model, bool(head.stream))
+    return Peek(head.model, bool(head.stream), bytes(head.store) not in _NOT_STORED)
 
 
 def decode_request(body: bytes) -> ChatBody:

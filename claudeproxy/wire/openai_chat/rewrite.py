@@ -8,12 +8,23 @@ import re
 
 import msgspec
 
+from claudeproxy.errors import InvalidValue
+
 __all__ = ["with_model"]
 
-# Possessive, so that a long text costs no memory.
+_MOST_MODELS = 10_000
+"""Members named "model", at any depth, that a request may have. Each takes a step of Python."""
+
+# Possessive, so that a long text costs no memory. Whatever the body is made of, all of it but the members named "model"
+# is passed over within one match: a step of Python for each of its strings or brackets would hold up everybody else.
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_TOKEN = re.compile(rb"[\[{\]}]|" + _STRING, re.DOTALL)
-_COLON = re.compile(rb"[ \t\r\n]*+:")
+_SPACE = rb"[ \t\r\n]*+"
+_KEY = rb'"' + b"".join(rb"(?:%c|\\u00%x[%x%X])" % (c, c >> 4, c & 15, c & 15) for c in b"model") + rb'"'
+_START = _KEY + _SPACE + rb":" + _SPACE + rb'(?=")'
+_OTHERS = rb'[^"]*+(?:(?!' + _START + rb")" + _STRING + rb'[^"]*+)*+'
+_NEXT = re.compile(rb"(" + _OTHERS + rb")" + _START + rb"(" + _STRING + rb")", re.DOTALL)
+_STRINGS = re.compile(_STRING + rb'(?:[^"\[\]{}]*+' + _STRING + rb")*+", re.DOTALL)
+_NO_BRACKETS = re.compile(rb"[^\[\]{}]*+")
 
 
 def with_model(body: bytes, model: str) -> bytes:
@@ -23,22 +34,28 @@ def with_model(body: bytes, model: str) -> bytes:
     A name that stands there twice is replaced twice, for nobody knows which one a reader takes.
 
     :param body: a JSON object whose ``model`` is a string, as :func:`~claudeproxy.wire.openai_chat.peek` has seen.
+    :raises InvalidValue: when there are absurdly many members of that name, at whatever depth.
     """
     written = msgspec.json.encode(model)
     pieces: list[bytes] = []
-    taken = depth = 0
-    is_model = False
-    for token in _TOKEN.finditer(body):
-        first = body[token.start()]
-        if first != 0x22:
-            depth += 1 if first in b"[{" else -1
-        elif depth != 1:
-            continue
-        elif is_model:
-            pieces += (body[taken : token.start()], written)
-            taken = token.end()
-            is_model = False
-        else:
-            is_key = _COLON.match(body, token.end()) is not None
-            is_model = is_key and msgspec.json.decode(token.group()) == "model"
+    taken = at = depth = seen = 0
+    while (found := _NEXT.match(body, at)) is not None:
+        seen += 1
+        if seen > _MOST_MODELS:
+            raise InvalidValue(f"A request may have {_MOST_MODELS} members named 'model' at most.", param="model")
+        depth += _descent(found[1])
+        if depth == 1:
+            pieces += (body[taken : found.start(2)], written)
+            taken = found.end()
+        at = found.end()
     return b"".join((*pieces, body[taken:]))
+
+
+def _descent(json: bytes) -> int:
+    """
+    Return how many more brackets a piece of JSON opens than it closes.
+    """
+    if _NO_BRACKETS.fullmatch(json):
+        return 0
+    bare = _STRINGS.sub(b"", json)
+    return bare.count(b"{") + bare.count(b"[") - bare.count(b"}") - bare.count(b"]")

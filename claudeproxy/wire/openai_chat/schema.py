@@ -29,6 +29,7 @@ class RequestHead(Struct):
 
     model: str
     stream: bool | None = None
+    store: Raw = Raw(b"null")
 
 
 class ContentPart(Struct):
