@@ -114,7 +114,8 @@ class Redactor:
         said = ""
         if self._before_block is not None:
             end = _PEM_END.search(line)
-            if end is None and self._block_size <= _LONGEST_BLOCK:
+            lasts = self._block_size <= _LONGEST_BLOCK or _PEM_LINE.fullmatch(line) is not None
+            if end is None and lasts:
                 self._block_size += len(line)
                 return ""
             said, self._before_block = self._before_block, None
@@ -129,7 +130,8 @@ class Redactor:
         return self._say(said + line[at:])
 
     def _say(self, line: str) -> str:
-        line = _ESCAPED_FRAMES.sub("", line)
+        if "\\n" in line:
+            line = _ESCAPED_FRAMES.sub("", line)
         if self._traces.has(line):
             return ""
         words = line.lstrip()
@@ -148,29 +150,42 @@ class Redactor:
 
 
 def _without_secrets(line: str) -> str:
-    line = _VARIABLE.sub(_ENVIRONMENT, line)
-    line = _TOKEN.sub(_SECRET, line)
-    line = _SK_RUN.sub(_judge_sk_run, line)
+    # Most lines are short and have nothing that a secret needs; looking for that costs a tenth of the rules.
+    if "$" in line or "process.env" in line or "os." in line:
+        line = _VARIABLE.sub(_ENVIRONMENT, line)
+    if len(line) >= _SHORTEST_TOKEN:
+        line = _TOKEN.sub(_SECRET, line)
+    if "sk-" in line:
+        line = _SK_RUN.sub(_judge_sk_run, line)
     line = _without_named(line)
-    line = _USERINFO.sub(rf"\1{_SECRET}@", line)
-    return _FILE.sub(_keep_url, line)
+    if "://" in line:
+        line = _USERINFO.sub(rf"\1{_SECRET}@", line)
+    return _FILE.sub(_keep_url, line) if "/" in line else line
 
 
 def _without_named(line: str) -> str:
-    return _BEARER.sub(_judge_bearer, _NAMED.sub(rf"\1{_SECRET}", line))
+    if ":" in line or "=" in line:
+        line = _NAMED.sub(rf"\1{_SECRET}", line)
+        line = _COOKIES.sub(rf"\1{_SECRET}", line)
+        line = _WEAKLY_NAMED.sub(_judge_weakly_named, line)
+    return _BEARER.sub(_judge_bearer, line)
 
 
 # -- Secrets ------------------------------------------------------------------
 
 _PEM_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{1,64}-----")
+_PEM_LINE = re.compile(r"[A-Za-z0-9+/]{20,}+={0,2}\s?")
 _PEM_END = re.compile(r"-----END [A-Z0-9 ]{1,64}-----")
 
+_SHORTEST_TOKEN = 15
+"""Characters that each of these has."""
 _TOKEN = re.compile(
     r"""
       (?: gh[pousr]_ | github_pat_ ) [A-Za-z0-9_]{20,}+             # GitHub
     | AIza [A-Za-z0-9_-]{30,}+                                      # Google: API keys,
     | GOCSPX- [A-Za-z0-9_-]{10,}+                                   # client secrets,
     | ya29\. [A-Za-z0-9_.-]{10,}+                                   # access tokens
+    | xox[abeprs]- [A-Za-z0-9-]{10,}+                               # Slack
     | (?<![A-Z0-9]) (?: AKIA | ASIA | AROA | AIDA ) [A-Z0-9]{16,}+  # AWS key ids
     | (?: (?<![A-Za-z0-9_-]) | (?<=\\[nrt]) ) eyJ [A-Za-z0-9_-]{8,}+ \. [A-Za-z0-9_.-]{8,}+  # JSON web tokens
     """,
@@ -215,6 +230,29 @@ _NAMED = re.compile(
     rf"""( {_NAME} (?: (?: bearer | basic | token ) \s{{1,4}}+ )?+ ) (?!<) [^\s\\"',;&]++""",
     re.VERBOSE | re.IGNORECASE,
 )
+
+# In these an opening bracket ends a value, so that what is put in its place is never taken for a part of one.
+
+_COOKIES = re.compile(
+    r"""( (?<![a-z0-9]) cookie [\\"']{0,4}+ \s{0,4}+ [:=] \s{0,4}+ [\\"']{0,4}+ )
+        [^\s\\"',;:=\[]{1,256}+ = [^\s\\"',;]*+ (?: ; \s? [^\s\\"',;:=\[]{1,256}+ = [^\s\\"',;]*+ )*+""",
+    re.VERBOSE | re.IGNORECASE,
+)
+
+_WEAKLY_NAMED = re.compile(
+    r"""( (?<![a-z0-9]) (?: secret | token ) [\\"']{0,4}+ \s{0,4}+ [:=] \s{0,4}+ [\\"']{0,4}+ )
+        (?!<) ( [^\s\\"',;&\[]{8,}+ )""",
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+def _judge_weakly_named(match: re.Match[str]) -> str:
+    """
+    Tell a value from prose, as in "unexpected token: identifier": that has no digit, and nothing is assigned to it.
+    """
+    secret = "=" in match[1] or _DIGIT.search(match[2]) is not None
+    return f"{match[1]}{_SECRET}" if secret else match[0]
+
 
 _OPEN_NAME = re.compile(
     rf"""(?: {_NAME} (?: (?: bearer | basic | token ) \s{{0,4}}+ )?+ | \b( bearer | basic ) \s{{0,4}}+ ) $""",
@@ -263,6 +301,9 @@ _FILE = re.compile(
     rf"""
     (?P<url> (?:https?|wss?):// [^\s"'`<>]++ )
     | file:/{{1,3}} [^\s"'`<>|:;,()]++
+    | (?<= (?P<quote>["']) )  # between quotes a path may have blanks
+      (?: ~ (?:[a-z_][a-z0-9_-]{{0,31}})? | (?! /(?:v1|chat|health|webui)/ ) {_SEGMENT} ) (?:{_SEGMENT})++
+      /? [ ] [^"'`<>\\]{{1,200}}+ (?= \\{{0,4}} (?P=quote) (?!\w) )
     | (?: (?<![\w/.~*)\]}}]) | (?<=\\[nrt]) )
       (?: ~ (?:[a-z_][a-z0-9_-]{{0,31}})? (?:{_SEGMENT})++
         | (?! /(?:v1|chat|health|webui)/ ) {_SEGMENT} (?:{_SEGMENT})++

@@ -12,6 +12,7 @@ import pytest
 import pytest_twisted
 from attrs import field, frozen
 from twisted.internet import reactor
+from twisted.internet.defer import ensureDeferred
 
 from claudeproxy.errors import BackendUnavailable
 from claudeproxy.wire.claude_cli import TESTED_VERSION
@@ -121,6 +122,28 @@ async def test_a_cli_of_another_version(whole: Make, warm: str) -> None:
     assert "It is version 1.0.3, and claudeproxy is tested with 2.1.329." in answer.error["message"]
     health = await old.ask("GET", "/health")
     assert ("1.0.3", "failing") == (health.json["claude_version"], health.json["checks"]["claude_cli"])
+
+
+@pytest.mark.parametrize("killed", [False, True])
+@pytest_twisted.ensureDeferred
+async def test_a_question_for_the_version_leaves_nobody(whole: Make, tmp_path: Path, killed: bool) -> None:
+    """A CLI that is a script ends together with what it has started, when the daemon stops or has no more time."""
+    noted = tmp_path / "child"
+    path = tmp_path / "claude"
+    path.write_text(f'#!/bin/sh\nsleep 60 &\necho $! > "{noted}.part"\nmv "{noted}.part" "{noted}"\nwait\n')
+    path.chmod(0o755)
+    pool = whole(claude={"CLAUDE_PATH": str(path)}).claude.backend._pool
+    explained = ensureDeferred(pool.explained(BackendUnavailable("It does not start.")))
+    await until(reactor, noted.exists)
+    child = int(noted.read_text())
+    assert alive(child)
+    if killed:
+        pool.kill()
+    else:
+        await pool.stop()
+
+    assert "It does not start." == (await explained).message
+    await until(reactor, lambda: not alive(child))
 
 
 @pytest_twisted.ensureDeferred

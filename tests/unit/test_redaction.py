@@ -41,6 +41,8 @@ SECRETS = [
     "AIzaSyA-0123456789_abcdefghijklmnopqrstu",
     "GOCSPX-abcdefghij_KLMNOP",
     "ya29.a0AfH6SMBx-abc_def.ghi",
+    # Slack
+    "xoxb-123456789012-abcdefGHIJKL",
     # Tokens and keys in general
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln-bmF0_dXJl",
     f"-----BEGIN RSA PRIVATE KEY-----\n{PEM_BODY}-----END RSA PRIVATE KEY-----",
@@ -74,6 +76,12 @@ def test_secrets_are_taken_out_wherever_they_stand(secret: str, around: str) -> 
         ('"SecretAccessKey": "wJalrXUtnFEMI/K7MDENG"', '"SecretAccessKey": "[redacted]"'),
         ('{\\"api_key\\": \\"letmein\\"}', '{\\"api_key\\": \\"[redacted]\\"}'),
         ("password=hunter2&user=ann", "password=[redacted]&user=ann"),
+        ("Cookie: session=letmein; theme=dark", "Cookie: [redacted]"),
+        ("set-cookie: sid=letmein; Path=/; HttpOnly", "set-cookie: [redacted]; HttpOnly"),
+        ('{"Cookie": "a=1; b=2", "x": 1}', '{"Cookie": "[redacted]", "x": 1}'),
+        ("https://example.com/?token=letmeinplease&x=1", "https://example.com/?token=[redacted]&x=1"),
+        ("secret=letmeinplease", "secret=[redacted]"),
+        ('"token": "letmein1234"', '"token": "[redacted]"'),
         ("https://ann:hunter2@example.com/a/b", "https://[redacted]@example.com/a/b"),
         ("postgresql://ann:hunter2@db/claudeproxy", "postgresql://[redacted]@db/claudeproxy"),
         (
@@ -97,6 +105,8 @@ def test_secrets_are_known_by_what_stands_before_them(text: str, redacted: str) 
         ("cwd=/var/lib/claudeproxy/state", "cwd=[path]"),
         ("Error:/Users/ann/project", "Error:[path]"),
         ("x\\n/opt/claude/bin/claude", "x\\n[path]"),
+        ("open '/home/ann/My Documents/a (1).txt' failed", "open '[path]' failed"),
+        ('{"error": "no \\"/srv/a b/c d\\" here"}', '{"error": "no \\"[path]\\" here"}'),
         ("file:///etc/passwd and file:/etc/passwd", "[path] and [path]"),
         ("~/.ssh/id_rsa ~ann/notes ~/x", "[path] [path] [path]"),
         ("/srv/gr\u00fc\u00dfe/x", "[path]"),
@@ -175,6 +185,8 @@ INNOCENT = [
     "<b>bold</b></div> a < b > c",
     "Invalid value for 'temperature': expected a number from 0 to 2, got a string.",
     "AKIA is short for a key id; AKIAISTOOSHORT; eyJ is how a token begins; ghp_short; AIzaShort.",
+    "Unexpected token: identifier; the secret: patience. token=none, Cookie: none, cookie: a small cake.",
+    "The route '/v1/models and more' isn't there; a 'token' is a word, xoxo-hugs.",
     "meet me\n   at the corner\n   at 10:30:15 sharp",
     "ein h\u00fcbscher Satz \U0001f600 \x00 \ud83d",
     "",
@@ -191,6 +203,8 @@ BEGINNINGS = [
     "sk-", "sk-ant-", "sk-a*", "-----BEGIN A-----", "-----BEGIN A-----x", "-----END A-----", "-----", "--", "-",
     "eyJ", "eyJa.", "AIza", "gh", "ghp_a", "github_pat_", "ya29.", "AKIA", "bearer ", "bearer a", "basic ", "api_key",
     "api_key=", "api_key= ", "api_key\\\"", "authorization : ", "://", "://a:", "://a", "http://", "file:",
+    "token=", "token: ", "secret=a", "secret", "cookie: ", "Cookie: a=", "cookie=b; c=", "; a=b", "xoxb-", "xoxb-a",
+    "'/a/b ", '"/a/b c', '\\\\"/a/b ', "'~/a ", "abcdefgh", "[",
     "/", "//", "/a", "/a/", "/v1/", "~a", "~a/", "a-", "a.", "$", "$A", "${A", "}", "@", "process.env", "process.env['",
     "os.environ['", "\\n at ", "\\n   at x", "\n   at ", "\n   at :1:1", " at :1:1 ", ":1", '  File "',
     '\n  File "x", line 1\n   ', "Traceback (most recent call last)", "\n", " ", " \n", "a", "A", "0", "\\", '"', "'",
@@ -276,6 +290,13 @@ def test_a_block_without_an_end_is_given_up() -> None:
     assert said.endswith("line\nlater\n")
 
 
+def test_a_key_without_an_end_is_never_said() -> None:
+    """However long it is: the block is only given up where something else comes."""
+    text = "-----BEGIN PRIVATE KEY-----\n" + f"{'Ab+/' * 16}\n" * 2_000 + "and then\nmore\n"
+
+    assert redact(text) == "[redacted]\nmore\n"
+
+
 @pytest.mark.parametrize(
     ("text", "redacted"),
     [
@@ -313,3 +334,8 @@ def test_a_mebibyte_of_everything_takes_linear_time() -> None:
     text = "".join(BEGINNINGS)
 
     assert cpu_seconds((text * (2**20 // len(text) + 1))[: 2**20]) < 20
+
+
+def test_short_lines_are_cheap() -> None:
+    """A line that has nothing in it that a secret needs costs little more than being looked at."""
+    assert cpu_seconds("a\n" * 100_000) < 1.2

@@ -44,6 +44,19 @@ def test_a_flood_is_not_logged_for_ever() -> None:
     assert "more" in events[-1]["log_format"]
 
 
+@pytest.mark.parametrize("size", [1, 7, 65536])
+def test_many_short_lines_are_not_logged_for_ever(size: int) -> None:
+    """A line costs more than its bytes, so they are counted too, however they come."""
+    data = b"a\n\n" * 10_000
+    stderr = Stderr(1000)
+    with capturedLogs() as events:
+        for at in range(0, len(data), size):
+            stderr.received(data[at : at + size])
+        stderr.closed()
+
+    assert [event.get("line") for event in events] == ["a"] * 100 + [None]
+
+
 @pytest.mark.parametrize(("cap", "end"), [(0, ""), (4, ""), (30, "last"), (1000, "grüße\nkey [redacted] used\n\nlast")])
 def test_the_end_is_kept_and_shown_redacted(cap: int, end: str) -> None:
     """What the log shows of a dead process begins with a whole line, so that no half of a secret is in it."""

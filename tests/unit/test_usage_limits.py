@@ -4,6 +4,7 @@ What is known of the account's usage limits, and what a refusal for one of them 
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from claudeproxy.backends.claude.failures import failure_of, reset_time
 from claudeproxy.backends.claude.usage_limits import UsageLimits
 from claudeproxy.core.events import Usage
 from claudeproxy.core.health import UsageLimit
-from claudeproxy.errors import RateLimited, UsageLimitReached
+from claudeproxy.errors import BackendAuthFailed, RateLimited, UsageLimitReached
 from claudeproxy.wire.claude_cli import TurnResult
 
 
@@ -75,6 +76,10 @@ def test_a_time_that_is_set_back_or_forward_does_no_harm() -> None:
         "You've hit your 5-hour limit · resets 1:21pm (UTC)",
         "You've hit your Opus limit · resets 1pm",
         "You're out of extra usage · resets 3pm (UTC)",
+        "5-hour limit reached ∙ resets 3pm",
+        "Weekly limit reached",
+        "You've reached your usage limit",
+        "You have reached your specified API usage limits. You will regain access on 2026-12-01",
     ],
 )
 @pytest.mark.parametrize("status", [429, 400, None])
@@ -99,12 +104,60 @@ def test_a_text_that_only_mentions_the_limit_is_none() -> None:
     text = "API Error: Server is temporarily limiting requests (not your usage limit) · try again later."
 
     assert isinstance(failure_of(failed(text)), RateLimited)
+    assert isinstance(failure_of(failed(text), 7200.0), RateLimited)
+
+
+def test_a_refusal_while_the_limit_is_reached_is_for_the_limit() -> None:
+    """Whatever words there are for it, a client is told how long it has to wait; without a limit it is soon."""
+    text = "API Error: 429 rate_limit_error"
+    error = failure_of(failed(text), 7200.0)
+
+    assert isinstance(error, UsageLimitReached)
+    assert (error.retry_after, error.permanent) == (7200.0, True)
+    assert isinstance(failure_of(failed(text)), RateLimited)
 
 
 @pytest.mark.parametrize(
-    ("text", "time"),
+    ("text", "status"), [("API Error: 402 billing", 402), ("This organization has been disabled.", 400)]
+)
+def test_an_account_that_may_not_is_the_operators_affair(text: str, status: int) -> None:
+    """Who pays nothing, or was shut out, is not told that the request was wrong."""
+    assert isinstance(failure_of(failed(text, api_status=status)), BackendAuthFailed)
+
+
+@pytest.mark.parametrize("text", ["You have reached your rate limit", "Context limit reached"])
+def test_other_limits_are_none_of_the_account(text: str) -> None:
+    """Of requests in a minute, or of the model."""
+    assert not isinstance(failure_of(failed(text, api_status=400)), UsageLimitReached)
+
+
+def test_of_a_long_text_only_the_beginning_is_read() -> None:
+    """A megabyte of words that nobody sees does not keep the daemon busy."""
+    secret = "sk-ant-api03-AbCdEf_123-xyz"
+    before = time.process_time()
+    error = failure_of(failed(f"It broke for {secret}.\n" + "line\n" * 2_000_000, api_status=None))
+
+    assert "It broke for [redacted].\nline\n" in error.message
+    assert time.process_time() - before < 2
+
+
+@pytest.mark.parametrize("resets_at", [1.9e12, 1e300, -1e300, 0.0, 1.9e9 + 400 * 86400.0])
+def test_a_time_that_cannot_be_is_not_believed(resets_at: float) -> None:
+    """Milliseconds, or nonsense: nobody waits for it, and it is not shown."""
+    clock = Clock()
+    clock.rightNow = 1.9e9
+    limits = UsageLimits(clock)
+    limits.note(UsageLimit("five_hour", "rejected", 1.9e9 + 60.0))
+    limits.note(UsageLimit("seven_day", "rejected", resets_at))
+
+    assert [limit.kind for limit in limits.current()] == ["five_hour"]
+    assert limits.wait(resets_at) == 60.0
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
     [("Claude AI usage limit reached|1795253324", 1795253324.0), ("usage limit reached", None), ("limit|17", None)],
 )
-def test_the_time_in_a_text(text: str, time: float | None) -> None:
+def test_the_time_in_a_text(text: str, told: float | None) -> None:
     """An older CLI writes the reset time behind its text."""
-    assert reset_time(text) == time
+    assert reset_time(text) == told

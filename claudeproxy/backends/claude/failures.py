@@ -29,10 +29,20 @@ __all__ = ["ended_early", "exit_in_words", "failure_of", "reset_time"]
 
 # The texts are the CLI's and the API's own, collected in peers.md E; there is no code for them on the wire.
 _CONTEXT = re.compile(r"prompt is too long|context (?:length|window)|too many total text bytes", re.I)
-_USAGE_LIMIT = re.compile(r"usage limit reached|hit your (?:[\w-]+ )?limit|out of extra usage", re.I)
+_USAGE_LIMIT = re.compile(
+    r"(?:usage|session|daily|weekly|monthly|opus|sonnet|haiku|\b[0-9]{1,3}-hour) limit reached"
+    r"|hit your (?:[\w-]+ )?limit|reached your (?:[\w-]+ ){0,2}usage limit|out of extra usage",
+    re.I,
+)
+_ANOTHER_LIMIT = re.compile(r"not your usage limit", re.I)
 _RESET_TIME = re.compile(r"limit reached\|([0-9]{10})\b", re.I)
-_LOGGED_OUT = re.compile(r"not logged in|/login|invalid api key|credit balance|oauth token (?:has )?expired", re.I)
+_LOGGED_OUT = re.compile(
+    r"not logged in|/login|invalid api key|credit balance|oauth token (?:has )?expired|organization has been disabled",
+    re.I,
+)
 
+_READ = 16 * 1024
+"""Characters of the text that are looked at: of more, only the beginning can be shown."""
 _SHOWN = 500
 
 _SOME_TIME = 60.0
@@ -53,22 +63,25 @@ def failure_of(result: TurnResult, wait: float | None = None) -> ClaudeProxyErro
 
     :param wait: seconds until the account's usage limit is reset, where that is known.
     """
-    text = redact(result.text)[:_SHOWN] or result.subtype
-    if result.usage_limited or _USAGE_LIMIT.search(result.text):
+    words = _beginning(result.text)
+    text = redact(words)[:_SHOWN] or result.subtype
+    # Where the account's limit is reached, that is what the API refuses for, whatever words the CLI has for it.
+    refused = result.api_status == 429 and wait is not None and _ANOTHER_LIMIT.search(words) is None
+    if result.usage_limited or refused or _USAGE_LIMIT.search(words):
         seconds = _SOME_TIME if wait is None else wait
         return UsageLimitReached(
             f"The Claude account's usage limit is reached: {text}",
             retry_after=seconds,
             permanent=seconds > _SOME_TIME,
         )
-    if _LOGGED_OUT.search(result.text):
+    if _LOGGED_OUT.search(words):
         return _auth_failed(text)
     match result.api_status:
-        case 400 | 413 | None if result.api_status == 413 or _CONTEXT.search(result.text):
+        case 400 | 413 | None if result.api_status == 413 or _CONTEXT.search(words):
             return ContextLengthExceeded(f"The conversation is too long for the model: {text}", param="messages")
         case 400:
             return InvalidValue(f"The model's API refused the request: {text}")
-        case 401 | 403:
+        case 401 | 402 | 403:
             return _auth_failed(text)
         case 404:
             return ModelNotFound("The Claude account has no such model, or no access to it.", param="model")
@@ -83,6 +96,14 @@ def failure_of(result: TurnResult, wait: float | None = None) -> ClaudeProxyErro
         case status:
             # The CLI's own words here are advice to its user, and name the API's address.
             return BackendError(f"The model's API failed with status {status}.")
+
+
+def _beginning(text: str) -> str:
+    if len(text) <= _READ:
+        return text
+    # A secret is known by its beginning: better none of it than its end alone, or half a line.
+    text = text[:_READ]
+    return text.rpartition("\n")[0] or text
 
 
 def _auth_failed(text: str) -> BackendAuthFailed:

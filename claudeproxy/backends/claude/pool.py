@@ -181,6 +181,7 @@ class Pool:
         """
         Kill every process now, and do not wait for their end.
         """
+        self._check.stop()
         for process in [*self._waiting, *self._working, *self._resting, *self._ending]:
             process.kill()
             process.launch.clean_up()

@@ -8,7 +8,6 @@ the turn ends, or the process is to end. The last two matter: a paused child tha
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from typing import Protocol, cast
 from uuid import uuid4
@@ -23,7 +22,7 @@ from zope.interface import implementer
 
 from claudeproxy.backends.claude.environment import Launch
 from claudeproxy.backends.claude.failures import ended_early, exit_in_words
-from claudeproxy.backends.claude.reaper import Reaper
+from claudeproxy.backends.claude.reaper import Reaper, signal_group
 from claudeproxy.backends.claude.settings import NEUTRAL
 from claudeproxy.backends.claude.stderr import Stderr
 from claudeproxy.backends.claude.stdin import StdinFeeder
@@ -308,16 +307,7 @@ class ClaudeProcess(ProcessProtocol):
 
     def signal_group(self, number: int) -> None:
         """See ``IMortal``."""
-        try:
-            # The number stays taken while any member of the group lives.
-            os.killpg(self._pid, number)
-        except ProcessLookupError:
-            # Between the start and setsid there is no such group yet.
-            if not self._exited:
-                self._transport.signalProcess(number)
-        except PermissionError:
-            # What macOS says of a group of zombies.
-            return
+        signal_group(self._transport, self._pid, number)
 
     def let_go(self) -> None:
         """See ``IMortal``."""

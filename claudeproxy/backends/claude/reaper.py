@@ -4,13 +4,16 @@ Ending a process for certain: stdin closed, TERM, KILL, on the whole process gro
 
 from __future__ import annotations
 
+import os
 import signal
+from contextlib import suppress
 from typing import Protocol
 
 from attrs import define, field
+from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-__all__ = ["KILL_AFTER", "TERM_AFTER", "IMortal", "Reaper"]
+__all__ = ["KILL_AFTER", "TERM_AFTER", "IMortal", "Reaper", "signal_group"]
 
 TERM_AFTER = 1.0
 """Seconds that a process has to end by itself once its stdin is closed; the CLI takes 0.04 of them."""
@@ -18,6 +21,32 @@ KILL_AFTER = 2.0
 """Seconds from TERM to KILL."""
 _LET_GO_AFTER = 1.0
 """Seconds from KILL to giving up on pipes that somebody outside the group holds open."""
+
+
+class _Child(Protocol):
+    """
+    What is needed of a process's transport.
+    """
+
+    def signalProcess(self, signalID: int) -> None: ...
+
+
+def signal_group(child: _Child, leader: int, number: int) -> None:
+    """
+    Send a signal to all that is left of a child's process group, whose end has not been seen.
+
+    :param leader: the child's own id, which is the group's.
+    """
+    try:
+        # The number stays taken while any member of the group lives.
+        os.killpg(leader, number)
+    except ProcessLookupError:
+        # Between the start and setsid there is no such group yet.
+        with suppress(ProcessExitedAlready):
+            child.signalProcess(number)
+    except PermissionError:
+        # What macOS says of a group of zombies.
+        return
 
 
 class IMortal(Protocol):

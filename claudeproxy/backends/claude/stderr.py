@@ -16,6 +16,8 @@ __all__ = ["Stderr"]
 
 _LOGGED = 64 * 1024
 """Bytes of one process that are logged as they come. A process that floods must not keep the daemon busy."""
+_LOGGED_LINES = 200
+"""Lines, empty ones too: each costs more than its bytes."""
 _READ = 16_000
 """Bytes of the end that are looked at when it is asked for."""
 _SHOWN = 2000
@@ -38,6 +40,7 @@ class Stderr:
     """Bytes that are kept."""
     kept: bytearray = field(init=False, factory=bytearray)
     _left: int = field(init=False, default=_LOGGED)
+    _lines_left: int = field(init=False, default=_LOGGED_LINES)
     _decoder: IncrementalDecoder = field(init=False, factory=_decoder)
     _redactor: Redactor = field(init=False, factory=Redactor)
 
@@ -50,8 +53,8 @@ class Stderr:
         if surplus > 0:
             del self.kept[:surplus]
         if self._left:
-            piece = data[: self._left]
-            self._left -= len(piece)
+            piece = self._first_lines(data[: self._left])
+            self._left = self._left - len(piece) if self._lines_left else 0
             self._tell(self._redactor.feed(self._decoder.decode(piece)))
             if not self._left:
                 self._log.debug("Claude Code writes more to stderr than is logged")
@@ -70,6 +73,14 @@ class Stderr:
         text = self.kept[-_READ:].decode(errors="replace")
         whole = len(self.kept) <= _READ and len(self.kept) < self._cap
         return (redact(text) if whole else redact_end(text))[-_SHOWN:].strip()
+
+    def _first_lines(self, data: bytes) -> bytes:
+        """
+        Return as much of it as is logged by the number of lines.
+        """
+        *lines, rest = data.split(b"\n", self._lines_left)
+        self._lines_left -= len(lines)
+        return data if self._lines_left else data[: len(data) - len(rest)]
 
     def _tell(self, text: str) -> None:
         for line in text.split("\n"):

@@ -7,7 +7,7 @@ sent: there are limits for one model only, and an account may be given more at a
 
 from __future__ import annotations
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.interfaces import IReactorTime
 
 from claudeproxy.core.health import UsageLimit
@@ -16,6 +16,10 @@ __all__ = ["UsageLimits"]
 
 _ALLOWED = "allowed"
 _REJECTED = "rejected"
+
+_DAY = 24 * 3600.0
+_LATEST = 366 * _DAY
+"""Seconds ahead: no limit is reset later, and what seems to be (a time in milliseconds) is not understood."""
 
 
 @define
@@ -33,8 +37,10 @@ class UsageLimits:
         """
         if limit.status == _ALLOWED:
             self._by_kind.pop(limit.kind, None)
-        elif limit.resets_at is not None:
-            self._by_kind[limit.kind] = limit
+            return
+        resets_at = self._plausible(limit.resets_at)
+        if resets_at is not None:
+            self._by_kind[limit.kind] = evolve(limit, resets_at=resets_at)
 
     def current(self) -> tuple[UsageLimit, ...]:
         """
@@ -57,6 +63,15 @@ class UsageLimits:
 
         :param resets_at: what the refusal itself said, in seconds since the epoch.
         """
-        until = resets_at if resets_at is not None else self.resets_at()
+        told = self._plausible(resets_at)
+        until = told if told is not None else self.resets_at()
         left = None if until is None else until - self._clock.seconds()
         return left if left is not None and left > 0 else None
+
+    def _plausible(self, time: float | None) -> float | None:
+        """
+        Return a time from a day ago, for clocks differ, to a year ahead; None for any other.
+        """
+        if time is None or not -_DAY <= time - self._clock.seconds() <= _LATEST:
+            return None
+        return time
