@@ -4,11 +4,22 @@ The neutral model of a chat request: what every dialect decodes to and every bac
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 from attrs import field, frozen
 
-__all__ = ["ChatRequest", "Effort", "Message", "Role", "TurnSettings"]
+__all__ = [
+    "ChatRequest",
+    "Document",
+    "Effort",
+    "Image",
+    "Message",
+    "Part",
+    "Role",
+    "Text",
+    "TurnSettings",
+]
 
 
 class Role(StrEnum):
@@ -34,13 +45,68 @@ class Effort(StrEnum):
 
 
 @frozen
+class Text:
+    """
+    Words.
+    """
+
+    text: str
+
+
+@frozen
+class Image:
+    """
+    A picture.
+    """
+
+    media_type: str
+    """For example ``image/png``."""
+    data: str = field(repr=False)
+    """In base64."""
+
+
+@frozen
+class Document:
+    """
+    A file to be read, for example a PDF.
+    """
+
+    media_type: str
+    data: str = field(repr=False)
+    """In base64."""
+    title: str = ""
+    """Its name; empty when it has none."""
+
+
+Part = Text | Image | Document
+"""What a message is made of."""
+
+
+def _parts(content: str | Iterable[Part]) -> tuple[Part, ...]:
+    if isinstance(content, str):
+        return (Text(content),) if content else ()
+    return tuple(content)
+
+
+@frozen
 class Message:
     """
     One message of the conversation.
     """
 
     role: Role
-    text: str
+    parts: tuple[Part, ...] = field(converter=_parts)
+    """In their order; a string is one text."""
+
+    @property
+    def worded(self) -> Message | None:
+        """
+        The message without texts that say nothing, which the API refuses and the CLI replaces; None if nothing is left.
+        """
+        parts = tuple(part for part in self.parts if not isinstance(part, Text) or part.text.strip())
+        if len(parts) == len(self.parts):
+            return self if parts else None
+        return Message(self.role, parts) if parts else None
 
 
 @frozen

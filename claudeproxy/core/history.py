@@ -8,11 +8,11 @@ which a process cannot change once its conversation has begun.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import chain
 
-from claudeproxy.core.chat import Message, Role
+from claudeproxy.core.chat import Document, Image, Message, Role, Text
 
 __all__ = ["history_digest", "split_history"]
 
@@ -22,13 +22,29 @@ def history_digest(tenant: str, model: str, system: str, messages: Iterable[Mess
     Return a digest that is equal only for equal conversations of one tenant.
     """
     digest = sha256()
-    parts = chain((tenant, model, system), *((message.role, message.text) for message in messages))
+    parts = chain((tenant, model, system), *(_told(message) for message in messages))
     for part in parts:
         data = part.encode()
         # Each part is preceded by its length: ("ab", "c") and ("a", "bc") are different conversations.
         digest.update(b"%d:" % len(data))
         digest.update(data)
     return digest.digest()
+
+
+def _told(message: Message) -> Iterator[str]:
+    """
+    Return what a message says; the number of its parts comes first, so that none passes for another message's.
+    """
+    yield message.role
+    yield str(len(message.parts))
+    for part in message.parts:
+        match part:
+            case Text(text=text):
+                yield from ("text", text)
+            case Image(media_type=media_type, data=data):
+                yield from ("image", media_type, data)
+            case Document(media_type=media_type, data=data, title=title):
+                yield from ("document", media_type, data, title)
 
 
 def split_history(messages: Sequence[Message]) -> tuple[tuple[Message, ...], tuple[Message, ...]]:

@@ -8,7 +8,7 @@ from sys import getsizeof
 
 from attrs import frozen
 
-from claudeproxy.core.chat import Message
+from claudeproxy.core.chat import Message, Text
 from claudeproxy.core.history import history_digest
 
 __all__ = ["Session"]
@@ -37,7 +37,7 @@ class Session:
         """
         Bytes of memory that the conversation takes, near enough for a bound.
         """
-        return getsizeof(self.system) + sum(getsizeof(message.text) + 100 for message in self.messages) + 500
+        return getsizeof(self.system) + sum(map(_size, self.messages)) + 500
 
     @property
     def digest(self) -> bytes:
@@ -45,3 +45,7 @@ class Session:
         What a request's history must match to continue it without naming it.
         """
         return history_digest(self.tenant, self.model, self.system, self.messages)
+
+
+def _size(message: Message) -> int:
+    return 100 + sum(100 + getsizeof(part.text if isinstance(part, Text) else part.data) for part in message.parts)

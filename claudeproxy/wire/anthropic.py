@@ -1,15 +1,19 @@
 """
-Stream events of Anthropic's Messages API, decoded to the neutral model.
+Anthropic's Messages API: its content blocks, made of the neutral model, and its stream events, decoded to it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import msgspec
 from attrs import frozen
 
+from claudeproxy.core.chat import Document, Image, Part, Text
 from claudeproxy.core.events import FinishReason, ReasoningDelta, TextDelta, Usage
 
-__all__ = ["MessageStart", "MessageStop", "TokenCounts", "decode_event", "finish_reason"]
+__all__ = ["MessageStart", "MessageStop", "TokenCounts", "content_blocks", "decode_event", "finish_reason"]
 
 
 class _OutputDetails(msgspec.Struct):
@@ -93,6 +97,27 @@ _FINISH_REASONS = {
     "model_context_window_exceeded": FinishReason.LENGTH,
     "refusal": FinishReason.CONTENT_FILTER,
 }
+
+
+def content_blocks(parts: Iterable[Part]) -> list[dict[str, Any]]:
+    """
+    Return the blocks that a message of these parts has.
+    """
+    return [_block(part) for part in parts]
+
+
+def _block(part: Part) -> dict[str, Any]:
+    match part:
+        case Text(text=text):
+            return {"type": "text", "text": text}
+        case Image():
+            return {"type": "image", "source": _source(part)}
+        case Document(title=title):
+            return {"type": "document", "source": _source(part), **({"title": title} if title else {})}
+
+
+def _source(part: Image | Document) -> dict[str, Any]:
+    return {"type": "base64", "media_type": part.media_type, "data": part.data}
 
 
 def decode_event(event: bytes) -> TextDelta | ReasoningDelta | MessageStart | MessageStop | None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claudeproxy.core.chat import Effort, Message, Role, TurnSettings
+from claudeproxy.core.chat import Effort, Message, Role, Text, TurnSettings
 from claudeproxy.errors import ClaudeProxyError, InvalidJSON, InvalidValue, MissingParameter, UnsupportedParameter
 from claudeproxy.wire.openai_chat import ChatBody, Peek, decode_request, peek
 
@@ -88,42 +88,45 @@ def test_a_conversation_keeps_its_order_and_roles() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "text"),
+    ("content", "said"),
     [
         ("text", "text"),
         ("", ""),
         (
             [{"type": "text", "text": "a"}, {"type": "text", "text": "b", "cache_control": {"type": "ephemeral"}}],
-            "a\nb",
+            [Text("a"), Text("b")],
         ),
         ([{"type": "text", "text": "a", "prompt_cache_breakpoint": True, "text2": 1}], "a"),
-        ([], ""),
+        ([], []),
         ("a\u0000b \U0001f600", "a\u0000b \U0001f600"),
     ],
 )
-def test_content_is_text_or_parts(content: object, text: str) -> None:
-    """Parts are set off by a line break, and what else stands on a part does no harm."""
-    assert decode_request(body([{"role": "user", "content": content}])).messages == (Message(Role.USER, text),)
+def test_content_is_text_or_parts(content: object, said: str | list[Text]) -> None:
+    """Parts stay apart, and what else stands on a part does no harm."""
+    assert decode_request(body([{"role": "user", "content": content}])).messages == (Message(Role.USER, said),)
 
 
 @pytest.mark.parametrize(
-    ("message", "text"),
+    ("message", "said"),
     [
         ({}, ""),
         ({"content": None}, ""),
         ({"content": ""}, ""),
-        ({"content": []}, ""),
+        ({"content": []}, []),
         ({"content": None, "refusal": "No."}, "No."),
         ({"content": [{"type": "refusal", "refusal": "No."}]}, "No."),
-        ({"content": [{"type": "text", "text": "Well."}, {"type": "refusal", "refusal": "No."}]}, "Well.\nNo."),
+        (
+            {"content": [{"type": "text", "text": "Well."}, {"type": "refusal", "refusal": "No."}]},
+            [Text("Well."), Text("No.")],
+        ),
         ({"content": "Yes.", "tool_calls": None, "function_call": None}, "Yes."),
     ],
 )
-def test_an_answer_comes_back_in_any_form_that_clients_keep(message: dict[str, Any], text: str) -> None:
+def test_an_answer_comes_back_in_any_form_that_clients_keep(message: dict[str, Any], said: str | list[Text]) -> None:
     """Answers without content, and refusals in either place, are taken as history."""
     decoded = decode_request(body([*HELLO, {"role": "assistant", **message}, *HELLO]))
 
-    assert decoded.messages[1] == Message(Role.ASSISTANT, text)
+    assert decoded.messages[1] == Message(Role.ASSISTANT, said)
 
 
 # -- Parameters that take effect ----------------------------------------------
@@ -472,7 +475,7 @@ def test_any_json_is_understood_or_refused(messages: object, parameters: dict[st
     except ClaudeProxyError as error:
         assert error.status == 400
     else:
-        assert "".join(message.text for message in decoded.messages).encode().decode()
+        assert repr(decoded.messages).encode().decode()
 
 
 @given(st.binary(max_size=40))

@@ -174,17 +174,17 @@ class ClaudeBackend:
 
     async def _run(self, turn: _Turn, request: ChatRequest, sink: IEventSink) -> None:
         session = turn.session
-        texts = turn.new
+        new = turn.new
         process = self._live.wake(session)
         if process is None:
             # What the model never answered is sent again, with what is new.
-            seen, texts = split_history((*session.messages, *turn.new))
+            seen, new = split_history((*session.messages, *turn.new))
             process = await self._begin(session, seen)
         try:
             sink.started(TurnHead(session.session_id, turn.created, request.ignored))
             sink.flow_from(process)
             process.configure(session.model, turn_settings(request.settings))
-            outcome = await process.run_turn(tuple(message.text for message in texts), sink.event)
+            outcome = await process.run_turn(tuple(part for message in new for part in message.parts), sink.event)
         except BackendUnavailable as error:
             self._pool.discard(process)
             raise await self._pool.explained(error) from error
@@ -236,7 +236,7 @@ def _split(request: ChatRequest) -> tuple[tuple[Message, ...], tuple[Message, ..
     """
     history, new = split_history(_worded(request.messages))
     if not new:
-        raise InvalidValue("The last message has no text.", param="messages")
+        raise InvalidValue("The last message says nothing.", param="messages")
     return history, new
 
 
@@ -244,7 +244,7 @@ def _worded(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     """
     Leave out messages without text, which the API refuses and the CLI replaces; an answer may well have none.
     """
-    return tuple(message for message in messages if message.text.strip())
+    return tuple(worded for message in messages if (worded := message.worded) is not None)
 
 
 def _timed_out(result: object, timeout: float) -> None:

@@ -28,6 +28,7 @@ from claudeproxy.backends.claude.stderr import Stderr
 from claudeproxy.backends.claude.stdin import StdinFeeder
 from claudeproxy.backends.claude.turn import Outcome, Turn
 from claudeproxy.backends.claude.usage_limits import UsageLimits
+from claudeproxy.core.chat import Part
 from claudeproxy.core.events import StreamEvent
 from claudeproxy.errors import BackendError, ClaudeProxyError, OutputLimitExceeded
 from claudeproxy.ops.redaction import redact
@@ -179,9 +180,9 @@ class ClaudeProcess(ProcessProtocol):
         self._settings, self._model = settings, model
         self._request(lambda request_id: claude_cli.apply_settings(request_id, changes), self._must_succeed)
 
-    def run_turn(self, texts: tuple[str, ...], emit: Callable[[StreamEvent], None]) -> Deferred[Outcome]:
+    def run_turn(self, parts: tuple[Part, ...], emit: Callable[[StreamEvent], None]) -> Deferred[Outcome]:
         """
-        Send a user's message, one block for each of ``texts``, and hand the answer's events to ``emit``.
+        Send a user's message of these parts, and hand the answer's events to ``emit``.
 
         The Deferred fails with a :class:`ClaudeProxyError`; the process must not be used again then. Cancelling it
         ends the process.
@@ -196,7 +197,7 @@ class ClaudeProcess(ProcessProtocol):
         done: Deferred[Outcome] = Deferred(cancelled)
         turn = Turn(emit, self.launch.session_id, self._caps.output, self.cost_usd, self._limits, done)
         self._turn = turn
-        self._stdin.write(claude_cli.user_line(texts, str(uuid4())))
+        self._stdin.write(claude_cli.user_line(parts, str(uuid4())))
         return done
 
     def end(self) -> None:

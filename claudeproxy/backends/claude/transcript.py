@@ -17,7 +17,8 @@ from uuid import uuid4
 
 import msgspec
 
-from claudeproxy.core.chat import Message, Role
+from claudeproxy.core.chat import Message, Part, Role
+from claudeproxy.wire.anthropic import content_blocks
 from claudeproxy.wire.claude_cli import TESTED_VERSION
 
 __all__ = ["transcript", "write_transcript"]
@@ -48,16 +49,15 @@ def transcript(messages: Sequence[Message], *, session_id: str, working_director
             "type": role.value,
             "uuid": uuid,
             "timestamp": now,
-            "message": _message(role, (message.text for message in group), model),
+            "message": _message(role, (part for message in group for part in message.parts), model),
         }
         lines.append(_encode(line) + b"\n")
         parent = uuid
     return b"".join(lines)
 
 
-def _message(role: Role, texts: Iterable[str], model: str) -> dict[str, Any]:
-    # The API refuses empty text blocks.
-    blocks = [{"type": "text", "text": text} for text in texts if text.strip()]
+def _message(role: Role, parts: Iterable[Part], model: str) -> dict[str, Any]:
+    blocks = content_blocks(parts)
     if role is Role.USER:
         return {"role": "user", "content": blocks}
     return {

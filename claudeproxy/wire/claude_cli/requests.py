@@ -9,6 +9,9 @@ from typing import Any
 
 import msgspec
 
+from claudeproxy.core.chat import Part
+from claudeproxy.wire.anthropic import content_blocks
+
 __all__ = ["apply_settings", "initialize", "interrupt", "refuse_request", "simple_request", "user_line"]
 
 _encode = msgspec.json.Encoder().encode
@@ -56,17 +59,16 @@ def refuse_request(request_id: str, message: str) -> bytes:
     return _encode({"type": "control_response", "response": response}) + b"\n"
 
 
-def user_line(texts: Sequence[str], uuid: str) -> bytes:
+def user_line(parts: Sequence[Part], uuid: str) -> bytes:
     """
-    One user message, a text block for each of ``texts``; it starts a turn.
+    One user message; it starts a turn.
 
     ``client_composed`` is what keeps the text plain. Without it, the CLI treats the text as typed at its terminal:
     ``@/etc/passwd`` becomes that file's contents, and ``/cost`` runs as a command.
     """
-    content: Any = texts[0] if len(texts) == 1 else [{"type": "text", "text": text} for text in texts]
     line = {
         "type": "user",
-        "message": {"role": "user", "content": content},
+        "message": {"role": "user", "content": content_blocks(parts)},
         "parent_tool_use_id": None,
         "session_id": "",
         "uuid": uuid,

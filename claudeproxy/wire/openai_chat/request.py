@@ -9,7 +9,7 @@ import re
 import msgspec
 from attrs import frozen
 
-from claudeproxy.core.chat import Effort, Message, Role, TurnSettings
+from claudeproxy.core.chat import Effort, Message, Role, Text, TurnSettings
 from claudeproxy.errors import UnsupportedParameter
 from claudeproxy.wire.openai_chat.schema import ChatCompletionRequest, ChatMessage, ContentPart, RequestHead
 from claudeproxy.wire.validation import decode, invalid, missing
@@ -211,11 +211,11 @@ def _conversation(entries: list[ChatMessage]) -> tuple[tuple[Message, ...], str]
     messages: list[Message] = []
     last = 0
     for index, entry in enumerate(entries):
-        text = _message_text(entry, f"messages[{index}]")
+        parts = _parts(entry, f"messages[{index}]")
         if entry.role in ("system", "developer"):
-            system.append(text)
+            system.append("\n".join(part.text for part in parts))
         else:
-            messages.append(Message(Role(entry.role), text))
+            messages.append(Message(Role(entry.role), parts))
             last = index
     if not any(message.role is Role.USER for message in messages):
         raise invalid("messages", "at least one message of role 'user'")
@@ -224,27 +224,25 @@ def _conversation(entries: list[ChatMessage]) -> tuple[tuple[Message, ...], str]
     return tuple(messages), "\n\n".join(filter(None, system))
 
 
-def _message_text(entry: ChatMessage, param: str) -> str:
+def _parts(entry: ChatMessage, param: str) -> tuple[Text, ...]:
     if entry.role in ("tool", "function"):
         raise _unsupported(f"{param}.role", f"messages of role '{entry.role}' cannot be sent")
     if entry.role != "assistant":
         if entry.content is None:
             raise missing(f"{param}.content")
-        return _content_text(entry.content, f"{param}.content", ("text",))
+        return _content(entry.content, f"{param}.content", ("text",))
     if entry.tool_calls:
         raise _unsupported(f"{param}.tool_calls", "calls of tools cannot be sent")
     if entry.function_call is not None:
         raise _unsupported(f"{param}.function_call", "calls of functions cannot be sent")
-    return _content_text(entry.content or "", f"{param}.content", ("text", "refusal")) or entry.refusal or ""
+    said = _content(entry.content or "", f"{param}.content", ("text", "refusal"))
+    return said if entry.content or not entry.refusal else (Text(entry.refusal),)
 
 
-def _content_text(content: str | list[ContentPart], param: str, kinds: tuple[str, ...]) -> str:
-    """
-    Return the content as one text; parts are set off from each other by a line break.
-    """
+def _content(content: str | list[ContentPart], param: str, kinds: tuple[str, ...]) -> tuple[Text, ...]:
     if isinstance(content, str):
-        return content
-    return "\n".join(_part_text(part, f"{param}[{index}]", kinds) for index, part in enumerate(content))
+        return (Text(content),) if content else ()
+    return tuple(Text(_part_text(part, f"{param}[{index}]", kinds)) for index, part in enumerate(content))
 
 
 def _part_text(part: ContentPart, param: str, kinds: tuple[str, ...]) -> str:
