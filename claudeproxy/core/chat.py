@@ -9,6 +9,8 @@ from enum import StrEnum
 
 from attrs import field, frozen
 
+from claudeproxy.core.tools import Tool, ToolChoice
+
 __all__ = [
     "ChatRequest",
     "Document",
@@ -18,6 +20,8 @@ __all__ = [
     "Part",
     "Role",
     "Text",
+    "ToolCall",
+    "ToolResult",
     "TurnSettings",
 ]
 
@@ -78,7 +82,30 @@ class Document:
     """Its name; empty when it has none."""
 
 
-Part = Text | Image | Document
+@frozen
+class ToolCall:
+    """
+    The model calls a function; part of an assistant's message.
+    """
+
+    call_id: str
+    """Unique in the conversation; the result names it."""
+    name: str
+    arguments: str
+    """The text that the model wrote: a JSON object, unless it made a mistake."""
+
+
+@frozen
+class ToolResult:
+    """
+    What a function returned; part of a user's message.
+    """
+
+    call_id: str
+    content: tuple[Text | Image, ...] = ()
+
+
+Part = Text | Image | Document | ToolCall | ToolResult
 """What a message is made of."""
 
 
@@ -121,6 +148,7 @@ class TurnSettings:
     """Upper bound of tokens to generate, thinking included."""
     stop: tuple[str, ...] = ()
     """Sequences that end the answer and are not part of it."""
+    tool_choice: ToolChoice = field(factory=ToolChoice)
 
 
 @frozen
@@ -134,9 +162,11 @@ class ChatRequest:
     backend_model: str
     """The name the backend is to use."""
     messages: tuple[Message, ...]
-    """The conversation in order; the last message is the user's."""
+    """The conversation in order; the last message is the user's, be it the result of a function."""
     system: str = ""
     """All system and developer messages, joined by a blank line."""
+    tools: tuple[Tool, ...] = ()
+    """The functions that the model may call."""
     settings: TurnSettings = field(factory=TurnSettings)
     tenant: str = ""
     """Whose request this is: an opaque id of the API key, never the key."""

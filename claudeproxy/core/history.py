@@ -8,11 +8,12 @@ which a process cannot change once its conversation has begun.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import chain
 
-from claudeproxy.core.chat import Document, Image, Message, Role, Text
+from claudeproxy.core.chat import Document, Image, Message, Part, Role, Text, ToolCall, ToolResult
 
 __all__ = ["history_digest", "split_history"]
 
@@ -36,8 +37,12 @@ def _told(message: Message) -> Iterator[str]:
     Return what a message says; the number of its parts comes first, so that none passes for another message's.
     """
     yield message.role
-    yield str(len(message.parts))
-    for part in message.parts:
+    yield from _parts_told(message.parts)
+
+
+def _parts_told(parts: Sequence[Part]) -> Iterator[str]:
+    yield str(len(parts))
+    for part in parts:
         match part:
             case Text(text=text):
                 yield from ("text", text)
@@ -45,6 +50,21 @@ def _told(message: Message) -> Iterator[str]:
                 yield from ("image", media_type, data)
             case Document(media_type=media_type, data=data, title=title):
                 yield from ("document", media_type, data, title)
+            case ToolCall(call_id=call_id, name=name, arguments=arguments):
+                yield from ("call", call_id, name, _canonical(arguments))
+            case ToolResult(call_id=call_id, content=content):
+                yield from ("result", call_id)
+                yield from _parts_told(content)
+
+
+def _canonical(arguments: str) -> str:
+    """
+    Return a call's arguments as one text for all that mean the same: many clients read them and write them anew.
+    """
+    try:
+        return json.dumps(json.loads(arguments), sort_keys=True)
+    except (ValueError, RecursionError):
+        return arguments
 
 
 def split_history(messages: Sequence[Message]) -> tuple[tuple[Message, ...], tuple[Message, ...]]:

@@ -8,7 +8,7 @@ from sys import getsizeof
 
 from attrs import frozen
 
-from claudeproxy.core.chat import Message, Text
+from claudeproxy.core.chat import Document, Image, Message, Part, Text, ToolCall, ToolResult
 from claudeproxy.core.history import history_digest
 
 __all__ = ["Session"]
@@ -48,4 +48,16 @@ class Session:
 
 
 def _size(message: Message) -> int:
-    return 100 + sum(100 + getsizeof(part.text if isinstance(part, Text) else part.data) for part in message.parts)
+    return 100 + sum(map(_part_size, message.parts))
+
+
+def _part_size(part: Part) -> int:
+    match part:
+        case Text(text=text):
+            return 100 + getsizeof(text)
+        case ToolCall(arguments=arguments):
+            return 300 + getsizeof(arguments)
+        case ToolResult(content=content):
+            return 200 + sum(map(_part_size, content))
+        case Image(data=data) | Document(data=data):
+            return 200 + getsizeof(data)

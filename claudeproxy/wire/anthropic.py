@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from attrs import frozen
 
-from claudeproxy.core.chat import Document, Image, Part, Text
+from claudeproxy.core.chat import Document, Image, Part, Text, ToolCall, ToolResult
 from claudeproxy.core.events import FinishReason, ReasoningDelta, TextDelta, Usage
 
 __all__ = ["MessageStart", "MessageStop", "TokenCounts", "content_blocks", "decode_event", "finish_reason"]
@@ -114,6 +114,22 @@ def _block(part: Part) -> dict[str, Any]:
             return {"type": "image", "source": _source(part)}
         case Document(title=title):
             return {"type": "document", "source": _source(part), **({"title": title} if title else {})}
+        case ToolCall(call_id=call_id, name=name, arguments=arguments):
+            return {"type": "tool_use", "id": call_id, "name": name, "input": _input(arguments)}
+        case ToolResult(call_id=call_id, content=content):
+            return {"type": "tool_result", "tool_use_id": call_id, "content": content_blocks(content)}
+
+
+def _input(arguments: str) -> Any:
+    """
+    Return a call's arguments as the API has them, always an object.
+    """
+    try:
+        decoded = msgspec.json.decode(arguments or b"{}")
+    except msgspec.DecodeError:
+        decoded = None
+    # What the model wrote wrongly it is to see as it was.
+    return decoded if isinstance(decoded, dict) else {"_unparsed": arguments}
 
 
 def _source(part: Image | Document) -> dict[str, Any]:
