@@ -105,6 +105,7 @@ class ChatRoute:
             backend_model=self._catalog.resolve(model or body.model),
             messages=body.messages,
             system=body.system,
+            tools=body.tools,
             settings=body.settings,
             tenant=request.key.key_id,
             session_id=None if session_id is None else parse_session_id(session_id),
