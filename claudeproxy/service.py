@@ -28,7 +28,6 @@ from zope.interface import implementer
 
 from claudeproxy.backends.claude.backend import ClaudeBackend
 from claudeproxy.backends.claude.conversations import TurnLocks
-from claudeproxy.backends.claude.demand import Demand
 from claudeproxy.backends.claude.environment import Launcher
 from claudeproxy.backends.claude.pool import Pool
 from claudeproxy.backends.claude.usage_limits import UsageLimits
@@ -276,8 +275,7 @@ def claude_backend(
     :param environ: the daemon's environment, of which the CLI sees the names that it may.
     """
     launcher = Launcher(config.claude, environ, config.routing.default_model)
-    demand = Demand.starting_with(config.claude.warm_processes, config.routing.default_model)
-    pool = Pool(config.claude, launcher, spawner, clock, demand, UsageLimits(clock))
+    pool = Pool(config.claude, launcher, spawner, clock, UsageLimits(clock))
     return ClaudeBackend(
         pool,
         launcher,

@@ -13,17 +13,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import chain
 
+from attrs import asdict
+
 from claudeproxy.core.chat import Document, Image, Message, Part, Role, Text, ToolCall, ToolResult
+from claudeproxy.core.tools import Tool
+from claudeproxy.errors import InvalidValue
 
-__all__ = ["history_digest", "split_history"]
+__all__ = ["check_results", "history_digest", "split_history"]
 
 
-def history_digest(tenant: str, model: str, system: str, messages: Iterable[Message]) -> bytes:
+def history_digest(tenant: str, model: str, system: str, tools: Iterable[Tool], messages: Iterable[Message]) -> bytes:
     """
     Return a digest that is equal only for equal conversations of one tenant.
     """
     digest = sha256()
-    parts = chain((tenant, model, system), *(_told(message) for message in messages))
+    head = (tenant, model, system, *(json.dumps(asdict(tool), sort_keys=True) for tool in tools), "")
+    parts = chain(head, *(_told(message) for message in messages))
     for part in parts:
         data = part.encode()
         # Each part is preceded by its length: ("ab", "c") and ("a", "bc") are different conversations.
@@ -75,3 +80,23 @@ def split_history(messages: Sequence[Message]) -> tuple[tuple[Message, ...], tup
         if messages[index].role is Role.ASSISTANT:
             return tuple(messages[: index + 1]), tuple(messages[index + 1 :])
     return (), tuple(messages)
+
+
+def check_results(history: Sequence[Message], new: Sequence[Message]) -> None:
+    """
+    Check that what is new holds the result of each call of the last answer, and no other.
+
+    :raises InvalidValue: it does not; the error names the calls.
+    """
+    called = [part.call_id for part in (history[-1].parts if history else ()) if isinstance(part, ToolCall)]
+    returned = [part.call_id for message in new for part in message.parts if isinstance(part, ToolResult)]
+    missing, unknown = (
+        [each for each in called if each not in returned],
+        [each for each in returned if each not in called],
+    )
+    if missing:
+        raise InvalidValue(
+            f"These calls of the last answer have no message of role 'tool': {', '.join(missing)}.", param="messages"
+        )
+    if unknown:
+        raise InvalidValue(f"The last answer has no calls with these ids: {', '.join(unknown)}.", param="messages")

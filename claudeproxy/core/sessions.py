@@ -10,6 +10,7 @@ from attrs import frozen
 
 from claudeproxy.core.chat import Document, Image, Message, Part, Text, ToolCall, ToolResult
 from claudeproxy.core.history import history_digest
+from claudeproxy.core.tools import Tool
 
 __all__ = ["Session"]
 
@@ -26,6 +27,8 @@ class Session:
     model: str
     """The backend's name of the model that the last turn used."""
     system: str
+    tools: tuple[Tool, ...]
+    """The functions that the model may call."""
     messages: tuple[Message, ...]
     created: float
     """Seconds on the clock of the daemon."""
@@ -44,7 +47,7 @@ class Session:
         """
         What a request's history must match to continue it without naming it.
         """
-        return history_digest(self.tenant, self.model, self.system, self.messages)
+        return history_digest(self.tenant, self.model, self.system, self.tools, self.messages)
 
 
 def _size(message: Message) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from claudeproxy.core.chat import Effort, Message, Role, ToolResult, TurnSettings
+from claudeproxy.core.chat import Effort, Message, Role, ToolCall, ToolResult, TurnSettings
 from claudeproxy.core.tools import Tool, ToolChoice, ToolUse
 from claudeproxy.wire.anthropic import message_objects
 
@@ -52,9 +52,13 @@ def turn_settings(
     body: dict[str, Any] = {}
     if settings.stop:
         body["stop_sequences"] = settings.stop
+    choice = settings.tool_choice
+    if not tools and messages:
+        # The API wants to know of every function that a conversation has called.
+        tools, choice = _called(messages), ToolChoice(ToolUse.NONE)
     if tools:
         body["tools"] = [_definition(tool) for tool in tools]
-        body["tool_choice"] = _choice(settings.tool_choice)
+        body["tool_choice"] = _choice(choice)
     if messages is not None:
         body["messages"] = message_objects(messages)
     if parked and settings.max_tokens is not None:
@@ -79,6 +83,11 @@ def _answers_calls(messages: Sequence[Message]) -> bool:
     roles = [message.role for message in messages]
     since = len(roles) - roles[::-1].index(Role.ASSISTANT) if Role.ASSISTANT in roles else len(roles)
     return any(isinstance(part, ToolResult) for message in messages[since:] for part in message.parts)
+
+
+def _called(messages: Sequence[Message]) -> tuple[Tool, ...]:
+    calls = (part for message in messages for part in message.parts if isinstance(part, ToolCall))
+    return tuple(Tool(name) for name in dict.fromkeys(call.name for call in calls))
 
 
 def _definition(tool: Tool) -> dict[str, Any]:

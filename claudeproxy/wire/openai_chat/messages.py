@@ -49,16 +49,19 @@ class _Calls:
     def __init__(self) -> None:
         self._open: dict[str, str] = {}
         """Names of the functions by the calls' ids."""
+        self._answered = False
+        """Whether there was an answer. Results before it belong to a session, which knows its calls."""
 
     def begin(self, calls: tuple[ToolCall, ...], param: str) -> None:
         self.settle(param)
+        self._answered = True
         for index, call in enumerate(calls):
             if call.call_id in self._open:
                 raise invalid(f"{param}.tool_calls[{index}].id", "an id that no other call has")
             self._open[call.call_id] = call.name
 
     def result(self, call_id: str, param: str) -> None:
-        if self._open.pop(call_id, None) is None:
+        if self._open.pop(call_id, None) is None and self._answered:
             raise invalid(param, "the id of a call in the answer before, which has no result yet")
 
     def of_function(self, name: str, param: str) -> str:
