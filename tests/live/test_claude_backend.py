@@ -103,9 +103,7 @@ async def test_whoever_differs_gets_a_process_of_their_own(difference: str, clau
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_history_that_no_process_has_seen_is_resumed_from_a_transcript(
-    claude: Make, stub_anthropic: StubAnthropic
-) -> None:
+async def test_a_history_that_no_process_has_seen_is_told_whole(claude: Make, stub_anthropic: StubAnthropic) -> None:
     """Roles, order and texts of a given history reach the model exactly, with any model and system prompt."""
     texts = ("one", "two\n\n  indented", 'three "quoted" \\ ünï 🎉', "four", "five")
     await claude().backend.open(chat(*texts, system="S", model="opus"), RecordingSink())

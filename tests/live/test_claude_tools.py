@@ -104,7 +104,7 @@ def text(said: str) -> dict[str, Any]:
 
 @pytest_twisted.ensureDeferred
 async def test_the_model_calls_a_function(claude: Make, stub_anthropic: StubAnthropic) -> None:
-    """The call comes as the model wrote it, the answer ends with it, and the model was told of each function exactly."""
+    """The call comes as the model wrote it and ends the answer; the model was told of each function exactly."""
     live = claude()
     sink, answer = await answered(live, user(CALL))
 

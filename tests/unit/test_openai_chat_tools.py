@@ -172,7 +172,6 @@ def test_the_older_form_of_a_call() -> None:
         ([answer(call("a"), call("b")), result("a"), answer(call("c"))], InvalidValue, "messages[3]"),
         ([answer(call("a")), result("z")], InvalidValue, "messages[2].tool_call_id"),
         ([answer(call("a")), result("a"), result("a")], InvalidValue, "messages[3].tool_call_id"),
-        ([result("a")], InvalidValue, "messages[1].tool_call_id"),
         ([answer(call("a"), call("a"))], InvalidValue, "messages[1].tool_calls[1].id"),
         ([answer(call()), {"role": "tool", "content": "x"}], MissingParameter, "messages[2].tool_call_id"),
         ([answer(call()), {"role": "tool", "tool_call_id": "call_1"}], MissingParameter, "messages[2].content"),
@@ -186,6 +185,14 @@ def test_the_older_form_of_a_call() -> None:
 def test_calls_and_results_must_fit(messages: list[dict[str, Any]], error: type[ClaudeProxyError], param: str) -> None:
     """Every call has one result, right after the answer that holds it; what does not fit is named."""
     assert refused(HELLO, *messages) == (error, param)
+
+
+def test_results_may_come_alone() -> None:
+    """A client that names its session sends only what is new; whether the results fit, the session knows."""
+    assert decoded(result("a"), result("b")).messages == (
+        Message(Role.USER, (ToolResult("a", (Text("42"),)),)),
+        Message(Role.USER, (ToolResult("b", (Text("42"),)),)),
+    )
 
 
 def test_missing_results_are_named() -> None:
