@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from attrs import define
@@ -44,7 +45,9 @@ from claudeproxy.ops.listen import Listeners
 from claudeproxy.ops.logs import Threshold
 from claudeproxy.ops.reload import Reload
 from claudeproxy.ops.signals import Signals
+from claudeproxy.store.keeper import SessionKeeper
 from claudeproxy.store.keys import ConfiguredKeys
+from claudeproxy.store.session_file import SessionFile
 from claudeproxy.store.sessions import MemorySessionStore
 from claudeproxy.web.access_log import AccessLog
 from claudeproxy.web.app import ProxyApp, make_site
@@ -92,6 +95,8 @@ class Daemon(Service):
     """What an operator may have forgotten; the daemon starts all the same."""
     _greet: Callable[[str], str]
     """What is printed once it listens, from its first URL."""
+    _keeper: SessionKeeper | None
+    """What the sessions outlive the daemon by."""
     _afterwards: Callable[[], Deferred[Any]]
     """Called at the very end of a stop."""
     _reload: Callable[[], None]
@@ -109,6 +114,8 @@ class Daemon(Service):
         # All that the imports made stays for ever; the collector need not look at it again with every request's refuse.
         gc.collect()
         gc.freeze()
+        if self._keeper is not None:
+            self._keeper.start()
         self._claude.start()
         in_reactor = self._reactor.callFromThread
         signals = Signals(lambda: in_reactor(self._reactor.stop), self._claude.kill, lambda: in_reactor(self._reload))
@@ -163,6 +170,8 @@ class Daemon(Service):
             steps = [ensureDeferred(self._say_last()), maybeDeferred(self._claude.stop)]
             await gatherResults([step.addErrback(self._went_wrong) for step in steps])
         await self._upstream_client.close()
+        if self._keeper is not None:
+            await self._keeper.stop()
         await self._afterwards()
 
     async def _say_last(self) -> None:
@@ -204,6 +213,8 @@ def build(
         shown = config
         greet, afterwards = lambda url: stubs.greeting(url, shown), stubs.stop
     sessions = MemorySessionStore(reactor, config.sessions.ttl, config.sessions.max_age, config.sessions.max_bytes)
+    # A demo leaves nothing behind.
+    keeper = None if demo else SessionKeeper(reactor, sessions, SessionFile(Path(config.server.state_dir)))
     claude = claude_backend(reactor, reactor, config, os.environ, sessions)
     connect_timeout = config.upstream.connect_timeout
     upstream_client = UpstreamClient(
@@ -251,6 +262,7 @@ def build(
         upstream_client,
         partial(_concerns, config),
         greet,
+        keeper,
         afterwards,
         Reload(read, config, use, listeners.renewal),
     )

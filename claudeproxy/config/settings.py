@@ -92,7 +92,7 @@ class ServerConfig:
         "STATE_DIR",
         Path(),
         "",
-        "Directory for what the daemon keeps; nothing is kept there yet.",
+        "Directory for what the daemon keeps, its sessions; one daemon's alone.",
         "`$XDG_STATE_HOME/claudeproxy`, else `~/.local/state/claudeproxy`",
     )
     config_file: str | None = setting(
