@@ -167,16 +167,18 @@ class Daemon(Service):
         finally:
             # At once, or the time of the one would be lost to the other. What the last answers still have to send would
             # be lost with the reactor's end; and whatever went wrong, no process is left.
-            steps = [ensureDeferred(self._say_last()), maybeDeferred(self._claude.stop)]
+            steps = [ensureDeferred(self._say_last()), maybeDeferred(self._claude.stop), ensureDeferred(self._keep())]
             await gatherResults([step.addErrback(self._went_wrong) for step in steps])
         await self._upstream_client.close()
-        if self._keeper is not None:
-            await self._keeper.stop()
         await self._afterwards()
 
     async def _say_last(self) -> None:
         await self._drain.last_words(_GIVE_UP)
         await self._site.close(_LAST_BYTES)
+
+    async def _keep(self) -> None:
+        if self._keeper is not None:
+            await self._keeper.stop()
 
     def _hurry(self) -> None:
         self._log.warn("The stop takes too long: processes are killed, and connections broken.")
