@@ -48,7 +48,7 @@ def turn_settings(
         and not (tools and settings.tool_choice.forced)
         and (settings.max_tokens is None or settings.max_tokens > _SMALLEST_BUDGET)
     )
-    effort = settings.effort.value if settings.effort is not None and thinks else None
+    effort = None if settings.effort in (None, Effort.NONE) else settings.effort.value
     body: dict[str, Any] = {}
     if settings.stop:
         body["stop_sequences"] = settings.stop
