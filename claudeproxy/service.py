@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from attrs import define
@@ -28,7 +29,6 @@ from zope.interface import implementer
 
 from claudeproxy.backends.claude.backend import ClaudeBackend
 from claudeproxy.backends.claude.conversations import TurnLocks
-from claudeproxy.backends.claude.demand import Demand
 from claudeproxy.backends.claude.environment import Launcher
 from claudeproxy.backends.claude.pool import Pool
 from claudeproxy.backends.claude.usage_limits import UsageLimits
@@ -45,7 +45,9 @@ from claudeproxy.ops.listen import Listeners
 from claudeproxy.ops.logs import Threshold
 from claudeproxy.ops.reload import Reload
 from claudeproxy.ops.signals import Signals
+from claudeproxy.store.keeper import SessionKeeper
 from claudeproxy.store.keys import ConfiguredKeys
+from claudeproxy.store.session_file import SessionFile
 from claudeproxy.store.sessions import MemorySessionStore
 from claudeproxy.web.access_log import AccessLog
 from claudeproxy.web.app import ProxyApp, make_site
@@ -93,6 +95,8 @@ class Daemon(Service):
     """What an operator may have forgotten; the daemon starts all the same."""
     _greet: Callable[[str], str]
     """What is printed once it listens, from its first URL."""
+    _keeper: SessionKeeper | None
+    """What the sessions outlive the daemon by."""
     _afterwards: Callable[[], Deferred[Any]]
     """Called at the very end of a stop."""
     _reload: Callable[[], None]
@@ -110,6 +114,8 @@ class Daemon(Service):
         # All that the imports made stays for ever; the collector need not look at it again with every request's refuse.
         gc.collect()
         gc.freeze()
+        if self._keeper is not None:
+            self._keeper.start()
         self._claude.start()
         in_reactor = self._reactor.callFromThread
         signals = Signals(lambda: in_reactor(self._reactor.stop), self._claude.kill, lambda: in_reactor(self._reload))
@@ -161,7 +167,7 @@ class Daemon(Service):
         finally:
             # At once, or the time of the one would be lost to the other. What the last answers still have to send would
             # be lost with the reactor's end; and whatever went wrong, no process is left.
-            steps = [ensureDeferred(self._say_last()), maybeDeferred(self._claude.stop)]
+            steps = [ensureDeferred(self._say_last()), maybeDeferred(self._claude.stop), ensureDeferred(self._keep())]
             await gatherResults([step.addErrback(self._went_wrong) for step in steps])
         await self._upstream_client.close()
         await self._afterwards()
@@ -169,6 +175,10 @@ class Daemon(Service):
     async def _say_last(self) -> None:
         await self._drain.last_words(_GIVE_UP)
         await self._site.close(_LAST_BYTES)
+
+    async def _keep(self) -> None:
+        if self._keeper is not None:
+            await self._keeper.stop()
 
     def _hurry(self) -> None:
         self._log.warn("The stop takes too long: processes are killed, and connections broken.")
@@ -205,6 +215,8 @@ def build(
         shown = config
         greet, afterwards = lambda url: stubs.greeting(url, shown), stubs.stop
     sessions = MemorySessionStore(reactor, config.sessions.ttl, config.sessions.max_age, config.sessions.max_bytes)
+    # A demo leaves nothing behind.
+    keeper = None if demo else SessionKeeper(reactor, sessions, SessionFile(Path(config.server.state_dir)))
     claude = claude_backend(reactor, reactor, config, os.environ, sessions)
     connect_timeout = config.upstream.connect_timeout
     upstream_client = UpstreamClient(
@@ -252,6 +264,7 @@ def build(
         upstream_client,
         partial(_concerns, config),
         greet,
+        keeper,
         afterwards,
         Reload(read, config, use, listeners.renewal),
     )
@@ -276,8 +289,7 @@ def claude_backend(
     :param environ: the daemon's environment, of which the CLI sees the names that it may.
     """
     launcher = Launcher(config.claude, environ, config.routing.default_model)
-    demand = Demand.starting_with(config.claude.warm_processes, config.routing.default_model)
-    pool = Pool(config.claude, launcher, spawner, clock, demand, UsageLimits(clock))
+    pool = Pool(config.claude, launcher, spawner, clock, UsageLimits(clock))
     return ClaudeBackend(
         pool,
         launcher,

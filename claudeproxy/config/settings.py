@@ -70,6 +70,12 @@ class ServerConfig:
     client_body_timeout: float = setting(
         "CLIENT_BODY_TIMEOUT_MS", Milliseconds(1), 30.0, "How long a client may take for each 16 KiB of a body."
     )
+    max_messages: int = setting(
+        "MAX_MESSAGES", Integer(0), 0, "Messages of one conversation that Claude Code is given; 0 is no limit."
+    )
+    max_characters: int = setting(
+        "MAX_CHARACTERS", Integer(0), 0, "Characters of text in one conversation for Claude Code; 0 is no limit."
+    )
     shutdown_timeout: float = setting(
         "SHUTDOWN_TIMEOUT_MS", Milliseconds(0), 10.0, "How long a stop waits for the requests in flight."
     )
@@ -86,7 +92,7 @@ class ServerConfig:
         "STATE_DIR",
         Path(),
         "",
-        "Directory for what the daemon keeps; nothing is kept there yet.",
+        "Directory for what the daemon keeps, its sessions; one daemon's alone.",
         "`$XDG_STATE_HOME/claudeproxy`, else `~/.local/state/claudeproxy`",
     )
     config_file: str | None = setting(
@@ -314,6 +320,9 @@ class LimitsConfig:
     )
     rate_limit_per_session: int = setting(
         "RATE_LIMIT_PER_SESSION", Integer(0), 10, "Requests of one session in a window; 0 is no limit.", live=True
+    )
+    rate_limit_per_key: int = setting(
+        "RATE_LIMIT_PER_KEY", Integer(0), 0, "Requests of one key in a window; 0 is no limit.", live=True
     )
     rate_limit_window: float = setting(
         "RATE_LIMIT_WINDOW_MS",

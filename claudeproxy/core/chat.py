@@ -4,11 +4,26 @@ The neutral model of a chat request: what every dialect decodes to and every bac
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 from attrs import field, frozen
 
-__all__ = ["ChatRequest", "Effort", "Message", "Role", "TurnSettings"]
+from claudeproxy.core.tools import Tool, ToolChoice
+
+__all__ = [
+    "ChatRequest",
+    "Document",
+    "Effort",
+    "Image",
+    "Message",
+    "Part",
+    "Role",
+    "Text",
+    "ToolCall",
+    "ToolResult",
+    "TurnSettings",
+]
 
 
 class Role(StrEnum):
@@ -34,13 +49,91 @@ class Effort(StrEnum):
 
 
 @frozen
+class Text:
+    """
+    Words.
+    """
+
+    text: str
+
+
+@frozen
+class Image:
+    """
+    A picture.
+    """
+
+    media_type: str
+    """For example ``image/png``."""
+    data: str = field(repr=False)
+    """In base64."""
+
+
+@frozen
+class Document:
+    """
+    A file to be read, for example a PDF.
+    """
+
+    media_type: str
+    data: str = field(repr=False)
+    """In base64."""
+    title: str = ""
+    """Its name; empty when it has none."""
+
+
+@frozen
+class ToolCall:
+    """
+    The model calls a function; part of an assistant's message.
+    """
+
+    call_id: str
+    """Unique in the conversation; the result names it."""
+    name: str
+    arguments: str
+    """The text that the model wrote: a JSON object, unless it made a mistake."""
+
+
+@frozen
+class ToolResult:
+    """
+    What a function returned; part of a user's message.
+    """
+
+    call_id: str
+    content: tuple[Text | Image, ...] = ()
+
+
+Part = Text | Image | Document | ToolCall | ToolResult
+"""What a message is made of."""
+
+
+def _parts(content: str | Iterable[Part]) -> tuple[Part, ...]:
+    if isinstance(content, str):
+        return (Text(content),) if content else ()
+    return tuple(content)
+
+
+@frozen
 class Message:
     """
     One message of the conversation.
     """
 
     role: Role
-    text: str
+    parts: tuple[Part, ...] = field(converter=_parts)
+    """In their order; a string is one text."""
+
+    @property
+    def worded(self) -> Message | None:
+        """
+        The message without texts that say nothing, which the API refuses and the CLI replaces; None if nothing is left.
+        """
+        parts = tuple(part for part in self.parts if not isinstance(part, Text) or part.text.strip())
+        if len(parts) == len(self.parts):
+            return self if parts else None
+        return Message(self.role, parts) if parts else None
 
 
 @frozen
@@ -55,6 +148,7 @@ class TurnSettings:
     """Upper bound of tokens to generate, thinking included."""
     stop: tuple[str, ...] = ()
     """Sequences that end the answer and are not part of it."""
+    tool_choice: ToolChoice = field(factory=ToolChoice)
 
 
 @frozen
@@ -68,9 +162,11 @@ class ChatRequest:
     backend_model: str
     """The name the backend is to use."""
     messages: tuple[Message, ...]
-    """The conversation in order; the last message is the user's."""
+    """The conversation in order; the last message is the user's, be it the result of a function."""
     system: str = ""
     """All system and developer messages, joined by a blank line."""
+    tools: tuple[Tool, ...] = ()
+    """The functions that the model may call."""
     settings: TurnSettings = field(factory=TurnSettings)
     tenant: str = ""
     """Whose request this is: an opaque id of the API key, never the key."""

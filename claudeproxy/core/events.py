@@ -1,7 +1,7 @@
 """
 The stream of events that a backend answers with, whatever it runs on.
 
-Order: :class:`TextDelta` and :class:`ReasoningDelta` as they come, then one :class:`UsageReport`, then one
+Order: :class:`TextDelta`, :class:`ReasoningDelta` and calls as they come, then one :class:`UsageReport`, then one
 :class:`Finished`. A failure is not an event: the Deferred of ``IChatBackend.open`` fails with an error of
 :mod:`claudeproxy.errors`.
 """
@@ -12,7 +12,18 @@ from enum import StrEnum
 
 from attrs import frozen
 
-__all__ = ["FinishReason", "Finished", "ReasoningDelta", "StreamEvent", "TextDelta", "TurnHead", "Usage", "UsageReport"]
+__all__ = [
+    "FinishReason",
+    "Finished",
+    "ReasoningDelta",
+    "StreamEvent",
+    "TextDelta",
+    "ToolCallDelta",
+    "ToolCallStarted",
+    "TurnHead",
+    "Usage",
+    "UsageReport",
+]
 
 
 class FinishReason(StrEnum):
@@ -23,6 +34,7 @@ class FinishReason(StrEnum):
     STOP = "stop"
     LENGTH = "length"
     CONTENT_FILTER = "content_filter"
+    TOOL_CALLS = "tool_calls"
 
 
 @frozen
@@ -52,6 +64,28 @@ class ReasoningDelta:
     """
 
     text: str
+
+
+@frozen
+class ToolCallStarted:
+    """
+    The model begins to call a function. What it calls it with follows; one call ends before the next begins.
+    """
+
+    index: int
+    """Of the call within the answer, from 0."""
+    call_id: str
+    name: str
+
+
+@frozen
+class ToolCallDelta:
+    """
+    A piece of the arguments of the call that was begun last, never empty.
+    """
+
+    index: int
+    arguments: str
 
 
 @frozen
@@ -93,4 +127,4 @@ class Finished:
     reason: FinishReason
 
 
-StreamEvent = TextDelta | ReasoningDelta | UsageReport | Finished
+StreamEvent = TextDelta | ReasoningDelta | ToolCallStarted | ToolCallDelta | UsageReport | Finished

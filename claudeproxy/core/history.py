@@ -8,27 +8,68 @@ which a process cannot change once its conversation has begun.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import chain
 
-from claudeproxy.core.chat import Message, Role
+from attrs import asdict
 
-__all__ = ["history_digest", "split_history"]
+from claudeproxy.core.chat import Document, Image, Message, Part, Role, Text, ToolCall, ToolResult
+from claudeproxy.core.tools import Tool
+from claudeproxy.errors import InvalidValue
+
+__all__ = ["check_results", "history_digest", "split_history"]
 
 
-def history_digest(tenant: str, model: str, system: str, messages: Iterable[Message]) -> bytes:
+def history_digest(tenant: str, model: str, system: str, tools: Iterable[Tool], messages: Iterable[Message]) -> bytes:
     """
     Return a digest that is equal only for equal conversations of one tenant.
     """
     digest = sha256()
-    parts = chain((tenant, model, system), *((message.role, message.text) for message in messages))
+    head = (tenant, model, system, *(json.dumps(asdict(tool), sort_keys=True) for tool in tools), "")
+    parts = chain(head, *(_told(message) for message in messages))
     for part in parts:
         data = part.encode()
         # Each part is preceded by its length: ("ab", "c") and ("a", "bc") are different conversations.
         digest.update(b"%d:" % len(data))
         digest.update(data)
     return digest.digest()
+
+
+def _told(message: Message) -> Iterator[str]:
+    """
+    Return what a message says; the number of its parts comes first, so that none passes for another message's.
+    """
+    yield message.role
+    yield from _parts_told(message.parts)
+
+
+def _parts_told(parts: Sequence[Part]) -> Iterator[str]:
+    yield str(len(parts))
+    for part in parts:
+        match part:
+            case Text(text=text):
+                yield from ("text", text)
+            case Image(media_type=media_type, data=data):
+                yield from ("image", media_type, data)
+            case Document(media_type=media_type, data=data, title=title):
+                yield from ("document", media_type, data, title)
+            case ToolCall(call_id=call_id, name=name, arguments=arguments):
+                yield from ("call", call_id, name, _canonical(arguments))
+            case ToolResult(call_id=call_id, content=content):
+                yield from ("result", call_id)
+                yield from _parts_told(content)
+
+
+def _canonical(arguments: str) -> str:
+    """
+    Return a call's arguments as one text for all that mean the same: many clients read them and write them anew.
+    """
+    try:
+        return json.dumps(json.loads(arguments), sort_keys=True)
+    except (ValueError, RecursionError):
+        return arguments
 
 
 def split_history(messages: Sequence[Message]) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
@@ -39,3 +80,23 @@ def split_history(messages: Sequence[Message]) -> tuple[tuple[Message, ...], tup
         if messages[index].role is Role.ASSISTANT:
             return tuple(messages[: index + 1]), tuple(messages[index + 1 :])
     return (), tuple(messages)
+
+
+def check_results(history: Sequence[Message], new: Sequence[Message]) -> None:
+    """
+    Check that what is new holds the result of each call of the last answer, and no other.
+
+    :raises InvalidValue: it does not; the error names the calls.
+    """
+    called = [part.call_id for part in (history[-1].parts if history else ()) if isinstance(part, ToolCall)]
+    returned = [part.call_id for message in new for part in message.parts if isinstance(part, ToolResult)]
+    missing, unknown = (
+        [each for each in called if each not in returned],
+        [each for each in returned if each not in called],
+    )
+    if missing:
+        raise InvalidValue(
+            f"These calls of the last answer have no message of role 'tool': {', '.join(missing)}.", param="messages"
+        )
+    if unknown:
+        raise InvalidValue(f"The last answer has no calls with these ids: {', '.join(unknown)}.", param="messages")

@@ -8,8 +8,9 @@ from sys import getsizeof
 
 from attrs import frozen
 
-from claudeproxy.core.chat import Message
+from claudeproxy.core.chat import Document, Image, Message, Part, Text, ToolCall, ToolResult
 from claudeproxy.core.history import history_digest
+from claudeproxy.core.tools import Tool
 
 __all__ = ["Session"]
 
@@ -26,6 +27,8 @@ class Session:
     model: str
     """The backend's name of the model that the last turn used."""
     system: str
+    tools: tuple[Tool, ...]
+    """The functions that the model may call."""
     messages: tuple[Message, ...]
     created: float
     """Seconds on the clock of the daemon."""
@@ -37,11 +40,27 @@ class Session:
         """
         Bytes of memory that the conversation takes, near enough for a bound.
         """
-        return getsizeof(self.system) + sum(getsizeof(message.text) + 100 for message in self.messages) + 500
+        return getsizeof(self.system) + sum(map(_size, self.messages)) + 500
 
     @property
     def digest(self) -> bytes:
         """
         What a request's history must match to continue it without naming it.
         """
-        return history_digest(self.tenant, self.model, self.system, self.messages)
+        return history_digest(self.tenant, self.model, self.system, self.tools, self.messages)
+
+
+def _size(message: Message) -> int:
+    return 100 + sum(map(_part_size, message.parts))
+
+
+def _part_size(part: Part) -> int:
+    match part:
+        case Text(text=text):
+            return 100 + getsizeof(text)
+        case ToolCall(arguments=arguments):
+            return 300 + getsizeof(arguments)
+        case ToolResult(content=content):
+            return 200 + sum(map(_part_size, content))
+        case Image(data=data) | Document(data=data):
+            return 200 + getsizeof(data)

@@ -70,16 +70,16 @@ class Admission:
         Requests that were let in are still counted until they are over. Those of the window are, as long as windows
         stay as long as they were.
         """
-        window, per_address, per_session = (
-            ceil(limits.rate_limit_window),
-            limits.rate_limit_per_ip,
-            limits.rate_limit_per_session,
-        )
-        if window != self._window or not (per_address or per_session):
+        window = ceil(limits.rate_limit_window)
+        per_address, per_key = limits.rate_limit_per_ip, limits.rate_limit_per_key
+        per_session = limits.rate_limit_per_session
+        if window != self._window or not (per_address or per_key or per_session):
             self._storage.reset()
         self._window = window
         self._max_running = limits.max_concurrent_per_key
         self._per_address = _Rate(self._storage, per_address, window, "address") if per_address else None
+        self._wrong_keys = _Rate(self._storage, per_address, window, "address with wrong keys") if per_address else None
+        self._per_key = _Rate(self._storage, per_key, window, "key") if per_key else None
         self._per_session = _Rate(self._storage, per_session, window, "session") if per_session else None
 
     def admit(self, key_id: str, address: str, session_id: str | None = None) -> Ticket:
@@ -89,7 +89,7 @@ class Admission:
         :param address: the client's.
         :param session_id: the session that the request names, if any.
         :raises ConcurrencyLimitExceeded: the key has too many requests running.
-        :raises RateLimited: the address, or the session, had too many requests.
+        :raises RateLimited: the address, the key or the session had too many requests.
         """
         running = self.running.get(key_id, 0)
         if 0 < self._max_running <= running:
@@ -106,6 +106,16 @@ class Admission:
         self.running[key_id] = running + 1
         return Ticket(self, key_id, _nearest(counts))
 
+    def turned_away(self, address: str) -> None:
+        """
+        Count a request that was refused for its key. Whoever tries keys has as many tries as others have requests, and
+        takes none of theirs.
+
+        :raises RateLimited: the address tried too many.
+        """
+        if self._wrong_keys is not None:
+            self._wrong_keys.count(address)
+
     def standing(self, key_id: str, address: str, session_id: str | None = None) -> Standing | None:
         """
         Return how near the rate limits are to a request that was not let in, counting nothing.
@@ -119,6 +129,8 @@ class Admission:
         counts = []
         if self._per_address is not None:
             counts.append((self._per_address, address))
+        if self._per_key is not None:
+            counts.append((self._per_key, key_id))
         if self._per_session is not None and session_id is not None:
             # One key's requests must not use up what another's session may have.
             counts.append((self._per_session, f"{key_id}/{session_id}"))

@@ -17,6 +17,8 @@ __all__ = ["ConfiguredKeys"]
 
 _ID_LENGTH = 16
 """Hexadecimal digits of a key's digest that make its id."""
+_SHOWN = 6
+"""Of them, those that its name has."""
 
 
 @implementer(IKeyStore)
@@ -61,8 +63,9 @@ def _named_keys(auth: AuthConfig) -> Iterator[tuple[str, str]]:
     """
     Pair each key with what a log can say about it: the setting that it came from.
     """
-    others = [key for key in auth.api_keys if key != auth.api_key]
     if auth.api_key is not None:
         yield "API_KEY", auth.api_key.value
-    for number, key in enumerate(others, 1):
-        yield f"API_KEYS#{number}", key.value
+    for key in auth.api_keys:
+        if key != auth.api_key:
+            # Not by its place in the list, which is another one when the list has changed.
+            yield f"API_KEYS#{key_digest(key.value.encode()).hex()[:_SHOWN]}", key.value

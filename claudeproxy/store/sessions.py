@@ -53,6 +53,8 @@ class MemorySessionStore:
     _max_age: float
     """Seconds since the session began."""
     _max_bytes: int
+    state: int = field(init=False, default=0)
+    """Another number with each change."""
     _shelves: dict[str, _Shelf] = field(init=False, factory=dict)
 
     def get(self, session_id: str, tenant: str) -> Session | None:
@@ -70,6 +72,7 @@ class MemorySessionStore:
         """
         See ``ISessionStore``.
         """
+        self.state += 1
         self._shelves.setdefault(session.tenant, _Shelf()).add(session)
         self._forget_expired()
         while self._shelves and sum(shelf.bytes for shelf in self._shelves.values()) > self._max_bytes:
@@ -82,9 +85,16 @@ class MemorySessionStore:
         """
         shelf = self._shelves.get(tenant)
         if shelf is not None:
+            self.state += 1
             shelf.remove(session_id)
             if not shelf.sessions:
                 del self._shelves[tenant]
+
+    def all(self) -> tuple[Session, ...]:
+        """
+        Return every session, those of a tenant in the order in which they were used.
+        """
+        return tuple(session for shelf in self._shelves.values() for session in shelf.sessions.values())
 
     def __len__(self) -> int:
         return sum(len(shelf.sessions) for shelf in self._shelves.values())

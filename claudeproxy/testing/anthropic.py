@@ -7,8 +7,9 @@ every request.
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from claudeproxy.testing.canned import bounded, canned_answer, count_tokens, cut
@@ -63,7 +64,7 @@ class StubAnthropic(Stub):
         return self._message(request, serial, headers)
 
     def _message(self, request: RecordedRequest, serial: int, headers: Headers) -> RawAnswer:
-        texts = _user_texts(request.body["messages"])
+        texts = _results(request.body["messages"]) or _user_texts(request.body["messages"])
         directive = Directive.parse(texts[-1] if texts else "")
         if directive.mute:
             return silent()
@@ -72,7 +73,7 @@ class StubAnthropic(Stub):
             more = ((b"retry-after", retry.encode()),) if retry else ()
             told = (*headers, *more, *_usage_headers(directive))
             return _error(directive.status, directive.message or "as directed", told, directive.delay)
-        words = cut(directive, canned_answer("the Anthropic API", texts))
+        words = () if _only_calls(directive) else cut(directive, canned_answer("the Anthropic API", texts))
         limit, stops = request.body.get("max_tokens"), request.body.get("stop_sequences") or ()
         directive, kept = bounded(directive, words, limit, stops)
         message = _Message(request.body, directive, kept, f"msg_stub_{serial:08d}")
@@ -102,7 +103,8 @@ class _Message:
         self._directive = directive
         self._words = words
         self._thoughts = cut(Directive(text=directive.thinking), "") if directive.thinking else ()
-        self._stop = directive.stop
+        self._calls = [(f"toolu_{id}_{number}", *call) for number, call in enumerate(directive.calls)]
+        self._stop = "tool_use" if self._calls and directive.stop == "end_turn" else directive.stop
         self._sequence = next(iter(body.get("stop_sequences") or ()), None) if self._stop == "stop_sequence" else None
         self._head = {"id": id, "type": "message", "role": "assistant", "model": body.get("model")}
         self._input = {
@@ -119,9 +121,12 @@ class _Message:
         """
         Return the whole message.
         """
-        content: list[dict[str, Any]] = [{"type": "text", "text": "".join(self._words)}]
+        content: list[dict[str, Any]] = [{"type": "text", "text": "".join(self._words)}] if self._words else []
         if self._directive.thinking:
             content.insert(0, {"type": "thinking", "thinking": self._directive.thinking, "signature": "c3R1Yg=="})
+        for call_id, name, arguments in self._calls:
+            value = json.loads(arguments or "{}")
+            content.append({"type": "tool_use", "id": call_id, "name": name, "input": value})
         ending = {"stop_reason": self._stop, "stop_sequence": self._sequence}
         return {**self._head, "content": content, **ending, "usage": self.usage}
 
@@ -132,39 +137,45 @@ class _Message:
         ending = {"stop_reason": None, "stop_sequence": None}
         usage = {**self._input, "output_tokens": 1}
         yield _event("message_start", message={**self._head, "content": [], **ending, "usage": usage})
-        if self._directive.thinking:
-            yield _event("content_block_start", index=0, content_block=_THINKING)
-        else:
-            yield _event("content_block_start", index=0, content_block=_TEXT)
-        yield _event("ping")
 
     def deltas(self) -> Iterator[Sequence[bytes]]:
         """
-        Yield the events of each delta, thinking first.
+        Yield the events of each delta, with those that begin and end the content blocks: thinking, text, calls.
         """
-        between: tuple[bytes, ...] = ()
-        index = 0
-        if self._directive.thinking:
-            for thought in self._thoughts:
-                yield (_delta(0, type="thinking_delta", thinking=thought),)
-            index = 1
-            between = (
-                _delta(0, type="signature_delta", signature="c3R1Yg=="),
-                _event("content_block_stop", index=0),
-                _event("content_block_start", index=1, content_block=_TEXT),
-            )
-        for word in self._words:
-            yield (*between, _delta(index, type="text_delta", text=word))
-            between = ()
+        pending: tuple[bytes, ...] = ()
+        for index, (block, pieces, last) in enumerate(self._blocks()):
+            pending += (_event("content_block_start", index=index, content_block=block),)
+            if index == 0:
+                pending += (_event("ping"),)
+            for piece in pieces:
+                yield (*pending, _delta(index, **piece))
+                pending = ()
+            if last:
+                pending += (_delta(index, **last),)
+            pending += (_event("content_block_stop", index=index),)
+        yield pending
 
     def closing(self) -> Iterator[bytes]:
         """
         Yield what comes after the last delta.
         """
         ending = {"stop_reason": self._stop, "stop_sequence": self._sequence}
-        yield _event("content_block_stop", index=1 if self._directive.thinking else 0)
         yield _event("message_delta", delta=ending, usage=self.usage)
         yield _event("message_stop")
+
+    def _blocks(self) -> Iterator[tuple[dict[str, Any], Iterable[dict[str, str]], dict[str, str] | None]]:
+        """
+        Yield each block as it begins, the deltas of its words, and a last delta.
+        """
+        if self._directive.thinking:
+            thoughts = [{"type": "thinking_delta", "thinking": thought} for thought in self._thoughts]
+            yield _THINKING, thoughts, {"type": "signature_delta", "signature": "c3R1Yg=="}
+        if self._words or not self._calls:
+            yield _TEXT, [{"type": "text_delta", "text": word} for word in self._words], None
+        for call_id, name, arguments in self._calls:
+            pieces = [arguments[: len(arguments) // 2], arguments[len(arguments) // 2 :]]
+            block = {"type": "tool_use", "id": call_id, "name": name, "input": {}}
+            yield block, [{"type": "input_json_delta", "partial_json": piece} for piece in pieces if piece], None
 
 
 _TEXT = {"type": "text", "text": ""}
@@ -213,6 +224,21 @@ def _texts(content: Any) -> list[str]:
     blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
     texts = [str(block.get("text", "")) for block in blocks if block.get("type") == "text"]
     return [text for text in texts if not text.lstrip().startswith(_REMINDER)]
+
+
+def _results(messages: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what the functions returned that the last answer called; nothing when the user spoke last."""
+    last: Mapping[str, Any] = next((message for message in reversed(messages) if message.get("role") == "user"), {})
+    blocks = last.get("content") or []
+    if isinstance(blocks, str) or any(block.get("type") == "text" for block in blocks):
+        return []
+    results = [block.get("content") or "" for block in blocks if block.get("type") == "tool_result"]
+    texts = [result if isinstance(result, str) else "".join(_texts(result)) for result in results]
+    return ["; ".join(texts)] if texts else []
+
+
+def _only_calls(directive: Directive) -> bool:
+    return bool(directive.calls) and directive.text is None and directive.bytes is None and directive.deltas is None
 
 
 def _user_texts(messages: Sequence[Mapping[str, Any]]) -> list[str]:

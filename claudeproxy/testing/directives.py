@@ -18,11 +18,12 @@ touching it. Several directives in one text are read as one. The keys::
     deltas=50           cut the text into so many deltas
     every=0.05          seconds between deltas
     thinking=...        a thinking block before the text
+    call=f {"x": 1}     a call of the function f; may come several times, and needs no text beside it
     stop=max_tokens     why the answer ends (also: refusal, stop_sequence)
     die-after=3         close the connection, the answer incomplete, after so many deltas
     error-after=3       an error event in the stream after so many deltas
 
-The values of ``message``, ``text`` and ``thinking`` run up to the next key; everything else is one word.
+The values of ``message``, ``text``, ``thinking`` and ``call`` run up to the next key; everything else is one word.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ class Directive:
     deltas: int | None = None
     every: float | None = None
     thinking: str | None = None
+    calls: tuple[tuple[str, str], ...] = ()
+    """Names of functions, and the text of their arguments."""
     stop: str = "end_turn"
     die_after: int | None = None
     error_after: int | None = None
@@ -77,9 +80,14 @@ class Directive:
         Read the directives of ``text``; raise :class:`BadDirective` for what is not one.
         """
         fields: dict[str, Any] = {}
+        calls: list[Any] = []
         for match in _DIRECTIVE.finditer(text):
-            fields.update(_fields(match.group(1)))
-        return cls(**fields)
+            for name, value in _fields(match.group(1)):
+                if name == "call":
+                    calls.append(value)
+                else:
+                    fields[name] = value
+        return cls(**fields, calls=tuple(calls))
 
 
 def without_directives(text: str) -> str:
@@ -93,6 +101,13 @@ def _stop(word: str) -> str:
     if word not in STOPS:
         raise ValueError(f"one of {', '.join(STOPS)}")
     return word
+
+
+def _call(word: str) -> tuple[str, str]:
+    name, _, arguments = word.partition(" ")
+    if not name:
+        raise ValueError("a function's name and its arguments")
+    return name, arguments
 
 
 def _flag(word: str) -> bool:
@@ -116,17 +131,18 @@ _PARSERS: Mapping[str, Callable[[str], object]] = {
     "deltas": int,
     "every": float,
     "thinking": str,
+    "call": _call,
     "stop": _stop,
     "die-after": int,
     "error-after": int,
 }
-_PROSE = ("message", "text", "thinking")
+_PROSE = ("message", "text", "thinking", "call")
 _NEXT_KEY = rf"(?=\s+(?:(?:{'|'.join(_PARSERS)})=|(?:mute|hang)\s*$)|$)"
 _FIELD = re.compile(rf"\s*(?:({'|'.join(_PROSE)})=(.*?){_NEXT_KEY}|([\w-]+)(?:=(\S*))?)", re.DOTALL)
 
 
-def _fields(inside: str) -> dict[str, object]:
-    fields: dict[str, object] = {}
+def _fields(inside: str) -> list[tuple[str, object]]:
+    fields: list[tuple[str, object]] = []
     at = 0
     while at < len(inside):
         match = _FIELD.match(inside, at)
@@ -138,7 +154,7 @@ def _fields(inside: str) -> dict[str, object]:
         if parser is None:
             raise BadDirective(f"the stub knows no {name!r}; it knows {', '.join(_PARSERS)}")
         try:
-            fields[name.replace("-", "_")] = parser(word)
+            fields.append((name.replace("-", "_"), parser(word)))
         except ValueError as error:
             raise BadDirective(f"the stub cannot take {word!r} for {name}: {error}") from None
         at = match.end()

@@ -14,6 +14,7 @@ from claudeproxy.config import ClaudeConfig, ServerConfig
 from claudeproxy.core.catalog import Catalog
 from claudeproxy.core.proxies import TrustedProxies
 from claudeproxy.core.routing import Router
+from claudeproxy.core.size import ConversationSize
 from claudeproxy.interfaces import IChatBackend, IKeyStore, IReadiness, IRelay
 from claudeproxy.ops.admission import Admission
 from claudeproxy.ops.drain import Drain
@@ -66,6 +67,7 @@ class ProxyApp:
             self.clock,
             keepalive,
             self.claude.request_timeout,
+            ConversationSize(self.server.max_messages, self.server.max_characters),
         )
         models = ModelsRoute(self.relays, self.catalog, self.router, self.drain, self.clock.seconds())
         health = HealthRoute(self.chat_backend, self.relays, self.claude, (self.drain, *self.readiness))

@@ -13,6 +13,7 @@ from claudeproxy.core.catalog import Catalog
 from claudeproxy.core.chat import ChatRequest
 from claudeproxy.core.relay import Refusal
 from claudeproxy.core.routing import BackendName, Router, Step, parse_session_id
+from claudeproxy.core.size import ConversationSize
 from claudeproxy.interfaces import IChatBackend
 from claudeproxy.ops.drain import Drain
 from claudeproxy.web.answers import json_answer
@@ -49,6 +50,8 @@ class ChatRoute:
     _keepalive_interval: float
     _request_timeout: float
     """Seconds that all backends of a chain have together."""
+    _largest: ConversationSize
+    """That Claude Code is given."""
 
     async def create(self, request: ProxyRequest) -> bytes | None:
         """
@@ -80,7 +83,9 @@ class ChatRoute:
         """
         request.backend, request.upstream = step.backend, ""
         if step.backend is BackendName.CLAUDE:
-            return await self._chat(request, decode_request(body), step.model)
+            decoded = decode_request(body)
+            self._largest.check(decoded.messages, decoded.system)
+            return await self._chat(request, decoded, step.model)
         if step.model is not None:
             body = with_model(body, step.model)
         return await self._passthrough.relay(
@@ -105,6 +110,7 @@ class ChatRoute:
             backend_model=self._catalog.resolve(model or body.model),
             messages=body.messages,
             system=body.system,
+            tools=body.tools,
             settings=body.settings,
             tenant=request.key.key_id,
             session_id=None if session_id is None else parse_session_id(session_id),

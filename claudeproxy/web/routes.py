@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from klein import Klein
 
-from claudeproxy.errors import ClaudeProxyError, MethodNotSupported, ServerShuttingDown
+from claudeproxy.errors import ClaudeProxyError, InvalidAPIKey, MethodNotSupported, ServerShuttingDown
 from claudeproxy.interfaces import IKeyStore
 from claudeproxy.ops.admission import Admission
 from claudeproxy.ops.drain import Drain
@@ -93,7 +93,7 @@ class Routes:
         """
         session_id = _session_id(request)
         try:
-            request.key = authenticate(request, self._keys, self._cross_origin)
+            self._authenticate(request)
             if self._drain.draining:
                 raise ServerShuttingDown("The server is shutting down.")
             request.ticket = ticket = self._admission.admit(request.key.key_id, request.address, session_id)
@@ -101,6 +101,13 @@ class Routes:
             request.tell_limits(self._admission.standing(request.key.key_id, request.address, session_id))
             raise
         request.tell_limits(ticket.standing)
+
+    def _authenticate(self, request: ProxyRequest) -> None:
+        try:
+            request.key = authenticate(request, self._keys, self._cross_origin)
+        except InvalidAPIKey:
+            self._admission.turned_away(request.address)
+            raise
 
 
 def _session_id(request: ProxyRequest) -> str | None:

@@ -13,9 +13,9 @@ from typing import TypeVar
 import msgspec
 from msgspec import inspect
 
-from claudeproxy.errors import ClaudeProxyError, InvalidJSON, InvalidValue, MissingParameter
+from claudeproxy.errors import ClaudeProxyError, InvalidJSON, InvalidValue, MissingParameter, UnsupportedParameter
 
-__all__ = ["decode", "invalid", "missing"]
+__all__ = ["decode", "invalid", "missing", "unsupported"]
 
 T = TypeVar("T")
 
@@ -69,6 +69,13 @@ def invalid(param: str, expected: str) -> InvalidValue:
     Return the error for a parameter that is not what is expected, for example ``an integer greater than 0``.
     """
     return _invalid(f"'{param}'", expected, param)
+
+
+def unsupported(param: str, why: str) -> UnsupportedParameter:
+    """
+    Return the error for a parameter that cannot be honoured, and why: ``answers are text``.
+    """
+    return UnsupportedParameter(f"Unsupported parameter '{param}': {why}.", param=param)
 
 
 def _fault(text: str, schema: object) -> ClaudeProxyError:

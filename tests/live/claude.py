@@ -159,13 +159,10 @@ class LiveBackend:
         await until(self._reactor, lambda: self.spawner.ended >= count, within)
 
     async def warm(self, count: int) -> None:
-        """Wait until so many processes wait, all of them booted that say so."""
+        """Wait until so many processes wait, booted."""
         await until(
             self._reactor,
-            lambda: (
-                self.backend.health().warm == count
-                and all(process.booted for process in self.spawner.started if process.launch.kind.resumes is None)
-            ),
+            lambda: self.backend.health().warm == count and all(process.booted for process in self.spawner.started),
         )
 
     def pids_alive(self) -> list[int]:

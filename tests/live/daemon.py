@@ -13,6 +13,7 @@ from codecs import IncrementalDecoder, getincrementaldecoder
 from collections.abc import Mapping
 from pathlib import Path
 from socket import socket
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from attrs import define, field
@@ -52,6 +53,8 @@ class Daemon(ProcessProtocol):
     err: str = ""
     children: set[int] = field(factory=set)
     """Every process that it was seen to have."""
+    state: TemporaryDirectory[str] = field(factory=TemporaryDirectory)
+    """Where it keeps what outlives it, unless told otherwise."""
     _out_decoder: IncrementalDecoder = field(factory=getincrementaldecoder("utf-8"))
     _err_decoder: IncrementalDecoder = field(factory=getincrementaldecoder("utf-8"))
     _ended: Exit | None = None
@@ -91,6 +94,7 @@ class Daemon(ProcessProtocol):
             env={
                 "PATH": os.environ["PATH"],
                 "HOME": "/nonexistent",
+                "STATE_DIR": daemon.state.name,
                 "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path[1:]]),
                 **where,
                 **environ,
@@ -162,6 +166,7 @@ class Daemon(ProcessProtocol):
 
     def processEnded(self, reason: Failure) -> None:
         assert isinstance(reason.value, ProcessDone | ProcessTerminated)
+        self.state.cleanup()
         self._ended = Exit(reason.value.exitCode, reason.value.signal, self.out, self.err)
         waiting, self._waiting = self._waiting, []
         for deferred in waiting:

@@ -103,9 +103,7 @@ async def test_whoever_differs_gets_a_process_of_their_own(difference: str, clau
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_history_that_no_process_has_seen_is_resumed_from_a_transcript(
-    claude: Make, stub_anthropic: StubAnthropic
-) -> None:
+async def test_a_history_that_no_process_has_seen_is_told_whole(claude: Make, stub_anthropic: StubAnthropic) -> None:
     """Roles, order and texts of a given history reach the model exactly, with any model and system prompt."""
     texts = ("one", "two\n\n  indented", 'three "quoted" \\ ünï 🎉', "four", "five")
     await claude().backend.open(chat(*texts, system="S", model="opus"), RecordingSink())
@@ -521,6 +519,10 @@ async def test_the_cli_sees_little_of_the_daemons_environment(claude: Make) -> N
         "CLAUDE_CODE_MAX_RETRIES",
         "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK",
         "CLAUDE_CODE_DISABLE_REFUSAL_RETRY",
+        "CLAUDE_CODE_DISABLE_LEGACY_MODEL_REMAP",
+        "CLAUDE_AGENT_SDK_MCP_NO_PREFIX",
+        "ENABLE_TOOL_SEARCH",
+        "MAX_MCP_OUTPUT_TOKENS",
         "DISABLE_AUTOUPDATER",
         "CLAUDEPROXY_TEST_ALLOWED",
     }

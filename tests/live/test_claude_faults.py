@@ -279,4 +279,4 @@ async def test_a_long_message_reaches_a_slow_reader_whole(broken: Make) -> None:
         if entry["event"] == "line" and entry["line"]["type"] == "user"
     ]
 
-    assert line["message"]["content"] == text
+    assert line["message"]["content"] == [{"type": "text", "text": text}]

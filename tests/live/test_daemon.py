@@ -233,6 +233,32 @@ async def test_a_second_signal_ends_it_at_once(start: Start, both: dict[str, str
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_session_goes_on_after_a_restart(
+    start: Start, both: dict[str, str], tmp_path: Path, stub_anthropic: StubAnthropic
+) -> None:
+    """A stopped daemon's sessions are known to the next one, with all that was said, and nobody else can read them."""
+    settings = {**both, "STATE_DIR": str(tmp_path / "state")}
+
+    def converse(url: str, text: str, headers: dict[str, str]) -> str:
+        completions = client(url).chat.completions.with_raw_response
+        messages: Any = [{"role": "user", "content": text}]
+        answer = completions.create(model="sonnet", messages=messages, extra_headers=headers)
+        return str(answer.headers["X-Claude-Session-ID"])
+
+    first = start(settings)
+    session = await deferToThread(converse, await first.url(), "Remember: my name is Alice", {})
+    assert (await first.kill()).code == 0
+    assert (tmp_path / "state" / "sessions.json").stat().st_mode & 0o777 == 0o600
+    url = await start(settings).url()
+    again = await deferToThread(converse, url, "What is my name?", {"X-Claude-Session-ID": session})
+
+    assert again == session
+    said = [message["role"] for message in stub_anthropic.requests[-1].body["messages"] if message["role"] != "system"]
+    assert said == ["user", "assistant", "user"]
+    assert "Alice" in str(stub_anthropic.requests[-1].body["messages"])
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_taken_port_is_one_line_and_status_one(start: Start, stub_openai: StubOpenAI) -> None:
     """A port that is in use ends the daemon at once, with its name."""
     ended = await start({"PORT": str(stub_openai.port)}).ended()

@@ -13,16 +13,13 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from claudeproxy.backends.claude.demand import Demand
-from claudeproxy.backends.claude.environment import FRESH, Kind, Launcher
+from claudeproxy.backends.claude.environment import Launcher
 from claudeproxy.backends.claude.pool import Pool, PoolCounts
 from claudeproxy.backends.claude.process import ClaudeProcess
 from claudeproxy.backends.claude.usage_limits import UsageLimits
 from claudeproxy.config import load
 from claudeproxy.errors import CapacityExceeded, ServerShuttingDown
 from tests.memory.processes import Spawner
-
-KINDS = (FRESH, Kind("sonnet"), Kind("opus"))
 
 
 @define(eq=False)
@@ -52,19 +49,17 @@ class Bench:
         )
         spawner = Spawner(clock)
         launcher = Launcher(config, {"PATH": "/usr/bin:/bin"}, "sonnet")
-        demand = Demand.starting_with(config.warm_processes, "sonnet")
-        pool = Pool(config, launcher, spawner, clock, demand, UsageLimits(clock))  # type: ignore[arg-type]
+        pool = Pool(config, launcher, spawner, clock, UsageLimits(clock))  # type: ignore[arg-type]
         pool.start()
         return cls(clock, spawner, pool, launcher)
 
-    def take(self, kind: Kind) -> None:
-        granted = self.pool.take(kind)
+    def take(self, _: int) -> None:
+        granted = self.pool.take()
         self.waiting.append(granted)
 
         def have(process: ClaudeProcess) -> None:
             self.waiting.remove(granted)
             assert process not in self.working, "one process for two conversations"
-            assert process.launch.kind == kind
             self.working.append(process)
 
         def have_not(failure: Failure) -> None:
@@ -120,8 +115,9 @@ class Bench:
 
 operations = st.lists(
     st.one_of(
-        st.tuples(st.just("take"), st.sampled_from(KINDS)),
-        st.tuples(st.sampled_from(["rest", "wake", "discard", "leave", "die", "linger"]), st.integers(0, 9)),
+        st.tuples(
+            st.sampled_from(["take", "take", "rest", "wake", "discard", "leave", "die", "linger"]), st.integers(0, 9)
+        ),
         st.tuples(st.just("advance"), st.sampled_from([0.01, 0.05, 0.3, 6.0, 400.0, 86400.0])),
         st.tuples(st.just("set_back"), st.sampled_from([0.5, 3600.0])),
     ),
@@ -156,13 +152,13 @@ def test_whatever_happens_the_limit_holds_and_everything_ends(places: int, warm:
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.integers(1, 3), st.integers(0, 2), st.lists(st.sampled_from(KINDS), min_size=1, max_size=6))
-def test_nobody_waits_while_a_place_could_be_had(places: int, warm: int, kinds: list[Kind]) -> None:
-    """As long as turns end in time, every conversation gets its process, in whatever order the kinds come."""
+@given(st.integers(1, 3), st.integers(0, 2), st.integers(1, 6))
+def test_nobody_waits_while_a_place_could_be_had(places: int, warm: int, conversations: int) -> None:
+    """As long as turns end in time, every conversation gets its process."""
     bench = Bench.make(places, warm)
-    for kind in kinds:
-        bench.take(kind)
-    for _ in kinds:
+    for number in range(conversations):
+        bench.take(number)
+    for _ in range(conversations):
         bench.clock.advance(0.1)
         while bench.working:
             bench.rest(0)

@@ -295,7 +295,7 @@ def test_what_the_access_log_says(house: House) -> None:
         "status": 200,
         "bytes": size,
         "client": "192.168.1.1",
-        "key": "API_KEYS#1",
+        "key": "API_KEYS#62af87",
         "backend": "claude-code",
         "model": "sonnet",
         "input_tokens": 7,

@@ -247,9 +247,9 @@ def test_the_rate_of_a_session(header: str) -> None:
 
 
 def test_the_key_comes_before_the_limits() -> None:
-    """Who has no key is told so, within limits and beyond, and uses up nothing."""
+    """Who has no key is told so, within limits and beyond, and uses up nothing of those who have one."""
     house = limited(rate_limit_per_ip=2)
-    answers = [house.ask("GET", "/v1/models", key="wrong") for _ in range(5)]
+    answers = [house.ask("GET", "/v1/models", key=key) for key in (None, None, None, "wrong", "wrong")]
 
     assert {(401, "2")} == {(answer.status, answer.headers["x-ratelimit-remaining"]) for answer in answers}
     assert 200 == house.ask("GET", "/v1/models").status
@@ -353,3 +353,25 @@ def test_nobody_is_believed_by_default() -> None:
     statuses = [house.ask("GET", "/v1/models", headers={"X-Forwarded-For": f"1.2.3.{n}"}).status for n in range(2)]
 
     assert ([200, 429], "192.168.1.1") == (statuses, house.access["client"])
+
+
+def test_wrong_keys_are_not_tried_for_ever() -> None:
+    """An address that sends wrong keys is told so, and from its limit on to wait."""
+    house = limited(rate_limit_per_ip=3)
+    answers = [house.ask("GET", "/v1/models", key="wrong") for _ in range(5)]
+
+    assert [401, 401, 401, 429, 429] == [answer.status for answer in answers]
+    assert "retry-after" in answers[-1].headers
+
+
+def test_a_conversation_that_is_too_long() -> None:
+    """Where the operator set a limit, a longer conversation for Claude Code is refused; the upstream's are its own."""
+    house = limited(server=ServerConfig(max_messages=1, max_characters=10))
+    messages = [{"role": "user", "content": "Hello"}] * 2
+    answers = [
+        house.ask("POST", "/v1/chat/completions", chat_body(messages=each))
+        for each in (messages, [{"role": "user", "content": "x" * 11}])
+    ]
+
+    assert [(400, "messages")] * 2 == [(answer.status, answer.error["param"]) for answer in answers]
+    assert [] == house.backend.turns

@@ -103,6 +103,29 @@ def test_by_key(clock: Clock) -> None:
     assert {"a": 2} == admission.running
 
 
+def test_by_rate_of_a_key(clock: Clock) -> None:
+    """A key has its number of requests in a window, from wherever they come."""
+    admission = limited(clock, rate_limit_per_key=2)
+    admission.admit("a", "1.1.1.1")
+    admission.admit("a", "2.2.2.2")
+    with pytest.raises(RateLimited, match="of this key"):
+        admission.admit("a", "3.3.3.3")
+
+    admission.admit("b", "1.1.1.1")
+
+
+def test_who_tries_keys_is_counted(clock: Clock) -> None:
+    """An address can try as many keys as it may have requests, and takes nothing from those who have a key there."""
+    admission = limited(clock, rate_limit_per_ip=2)
+    admission.turned_away("1.1.1.1")
+    admission.turned_away("1.1.1.1")
+    with pytest.raises(RateLimited, match="wrong keys"):
+        admission.turned_away("1.1.1.1")
+
+    assert {} == admission.running
+    assert 2 == admitted(admission, "a", "1.1.1.1")
+
+
 def test_a_window_in_milliseconds(clock: Clock) -> None:
     """A window that is no whole number of seconds is rounded up."""
     admission = limited(clock, rate_limit_per_ip=1, rate_limit_window=1.5)
@@ -216,7 +239,14 @@ def test_whatever_the_limits_become(events: list[tuple[Any, ...]]) -> None:
             clock.advance(how[0])
         elif what == "limit":
             at_once, per_ip, per_session, window = how
-            admission.use(LimitsConfig(per_ip, per_session, window, at_once))
+            admission.use(
+                LimitsConfig(
+                    rate_limit_per_ip=per_ip,
+                    rate_limit_per_session=per_session,
+                    rate_limit_window=window,
+                    max_concurrent_per_key=at_once,
+                )
+            )
         elif what == "leave" and inside:
             _, ticket = inside.pop(how[0] % len(inside))
             for _ in range(how[1]):

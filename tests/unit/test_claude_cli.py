@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from claudeproxy.core.chat import Text
 from claudeproxy.core.events import Usage
 from claudeproxy.core.health import UsageLimit
 from claudeproxy.wire.anthropic import decode_event
@@ -184,14 +185,13 @@ def test_no_bytes_raise_anything_else(data: bytes) -> None:
 @given(st.lists(st.text(), min_size=1, max_size=3))
 def test_a_users_text_arrives_as_it_is_and_is_never_a_command(texts: list[str]) -> None:
     """A user line is one line, marks its text as composed by the client, and holds it unchanged."""
-    written = user_line(texts, "u")
+    written = user_line([Text(text) for text in texts], "u")
 
     assert written.count(b"\n") == 1
     assert written.endswith(b"\n")
     decoded = json.loads(written)
     assert decoded["client_composed"] is True
-    content = decoded["message"]["content"]
-    assert texts == ([content] if isinstance(content, str) else [block["text"] for block in content])
+    assert [{"type": "text", "text": text} for text in texts] == decoded["message"]["content"]
 
 
 def test_requests_have_the_shape_that_the_cli_reads() -> None:

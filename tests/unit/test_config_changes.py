@@ -50,6 +50,7 @@ def test_what_is_live() -> None:
         "MAX_CONCURRENT_PER_KEY",
         "MODEL_MAP",
         "RATE_LIMIT_PER_IP",
+        "RATE_LIMIT_PER_KEY",
         "RATE_LIMIT_PER_SESSION",
         "RATE_LIMIT_WINDOW_MS",
         "REQUIRE_AUTH",

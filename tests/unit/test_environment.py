@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from claudeproxy.backends.claude.environment import FRESH, Kind, Launcher, locate_cli
+from claudeproxy.backends.claude.environment import Launcher, locate_cli
 from claudeproxy.config import load
 
 
@@ -72,7 +72,7 @@ def test_without_one_on_the_path_the_wheels_is_used(tmp_path: Path) -> None:
 def test_with_a_key_the_cli_is_bare_and_at_home_nowhere() -> None:
     """With an API key the CLI has a configuration directory and a home of its own, and adds nothing of the host."""
     made = launcher(ANTHROPIC_API_KEY="k", HOME="/home/somebody")
-    launch = made.prepare("/cli", FRESH)
+    launch = made.prepare("/cli")
 
     assert "--bare" in launch.arguments
     assert launch.environment["CLAUDE_CONFIG_DIR"] == str(launch.config_directory)
@@ -84,31 +84,22 @@ def test_with_a_key_the_cli_is_bare_and_at_home_nowhere() -> None:
 def test_with_a_token_the_cli_is_not_bare() -> None:
     """A subscription's token is not known to a bare CLI; its directories are its own all the same."""
     made = launcher(CLAUDE_CODE_OAUTH_TOKEN="t")
-    launch = made.prepare("/cli", Kind("opus"))
+    launch = made.prepare("/cli")
 
     assert "--bare" not in launch.arguments
     assert launch.environment["CLAUDE_CODE_OAUTH_TOKEN"] == "t"
     assert launch.environment["CLAUDE_CONFIG_DIR"] == str(launch.config_directory)
-    assert "--await-initialize" in launch.arguments
-    assert launch.arguments[launch.arguments.index("--model") + 1] == "opus"
     made.clean_up()
 
 
 def test_with_its_own_login_the_cli_uses_its_own_directory(tmp_path: Path) -> None:
     """With CLAUDE_LOGIN the CLI finds the login that the operator made: home and configuration are the real ones."""
     made = launcher(CLAUDE_LOGIN="true", HOME=str(tmp_path))
-    launch = made.prepare("/cli", FRESH)
+    launch = made.prepare("/cli")
 
     assert launch.environment["HOME"] == str(tmp_path)
     assert "CLAUDE_CONFIG_DIR" not in launch.environment
-    assert launch.transcript_path.is_relative_to(tmp_path / ".claude" / "projects")
-
-    # The conversation that was written there goes with its process; the operator's own stay.
-    launch.transcript_path.parent.mkdir(parents=True)
-    launch.transcript_path.write_text("{}")
-    launch.clean_up()
     made.clean_up()
-    assert list((tmp_path / ".claude" / "projects").iterdir()) == []
 
 
 def test_what_a_killed_daemon_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,8 +109,8 @@ def test_what_a_killed_daemon_left_is_removed(tmp_path: Path, monkeypatch: pytes
         (tmp_path / name / "w").mkdir(parents=True)
     (tmp_path / "cp-dead" / "lock").touch()
     running, starting = launcher(ANTHROPIC_API_KEY="k"), launcher(ANTHROPIC_API_KEY="k")
-    theirs = running.prepare("/cli", FRESH).scratch.parent
-    starting.prepare("/cli", FRESH)
+    theirs = running.prepare("/cli").scratch.parent
+    starting.prepare("/cli")
     starting.clean_up()
 
     assert {path.name for path in tmp_path.iterdir()} == {theirs.name, "cp-notes", "other"}
@@ -130,16 +121,16 @@ def test_a_directory_that_was_cleaned_away_is_made_again(tmp_path: Path, monkeyp
     """Whatever tidies the system's temporary files does not keep processes from starting."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     made = launcher(ANTHROPIC_API_KEY="k")
-    shutil.rmtree(made.prepare("/cli", FRESH).scratch.parent)
+    shutil.rmtree(made.prepare("/cli").scratch.parent)
 
-    assert made.prepare("/cli", FRESH).working_directory.is_dir()
+    assert made.prepare("/cli").working_directory.is_dir()
     made.clean_up()
 
 
 def test_a_launch_does_not_show_its_credentials() -> None:
     """What is logged or printed of a launch holds no key."""
     made = launcher(ANTHROPIC_API_KEY="sk-ant-hidden")
-    launch = made.prepare("/cli", FRESH)
+    launch = made.prepare("/cli")
     made.clean_up()
 
     assert launch.environment["ANTHROPIC_API_KEY"] == "sk-ant-hidden"

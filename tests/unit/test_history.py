@@ -4,19 +4,32 @@ When two conversations are the same one.
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claudeproxy.core.chat import Message, Role
-from claudeproxy.core.history import history_digest, split_history
+from claudeproxy.core.chat import Document, Image, Message, Part, Role, Text, ToolCall, ToolResult
+from claudeproxy.core.history import check_results, history_digest, split_history
+from claudeproxy.core.tools import Tool
+from claudeproxy.errors import InvalidValue
 
-messages = st.lists(st.builds(Message, st.sampled_from(Role), st.text(max_size=10)), max_size=6).map(tuple)
-conversations = st.tuples(st.text(max_size=4), st.text(max_size=4), st.text(max_size=4), messages)
+words = st.text(max_size=4)
+texts = st.builds(Text, words)
+parts = (
+    texts
+    | st.builds(Image, words, words)
+    | st.builds(Document, words, words, words)
+    | st.builds(ToolCall, words, words, st.sampled_from(["{}", '{"a": 1}', "no JSON"]))
+    | st.builds(ToolResult, words, st.lists(texts, max_size=2).map(tuple))
+)
+messages = st.lists(st.builds(Message, st.sampled_from(Role), st.lists(parts, max_size=3)), max_size=5).map(tuple)
+tools = st.lists(st.builds(Tool, words, words), max_size=2).map(tuple)
+conversations = st.tuples(words, words, words, tools, messages)
 
 
 @given(conversations, conversations)
 def test_only_equal_conversations_have_equal_digests(one: tuple, other: tuple) -> None:  # type: ignore[type-arg]
-    """Tenant, model, system prompt and each message count: whatever differs, the digest differs."""
+    """Tenant, model, system prompt, functions and each message count: whatever differs, the digest differs."""
     assert (history_digest(*one) == history_digest(*other)) == (one == other)
 
 
@@ -25,7 +38,42 @@ def test_text_cannot_move_from_one_part_to_the_next() -> None:
     one = (Message(Role.USER, "ab"), Message(Role.USER, "c"))
     other = (Message(Role.USER, "a"), Message(Role.USER, "bc"))
 
-    assert history_digest("t", "m", "s", one) != history_digest("t", "m", "s", other)
+    assert history_digest("t", "m", "s", (), one) != history_digest("t", "m", "s", (), other)
+
+
+def test_arguments_that_mean_the_same_are_the_same() -> None:
+    """Many clients read a call's arguments and write them anew; the process that made the call still knows it."""
+    one, other = (
+        (Message(Role.ASSISTANT, [ToolCall("c", "f", written)]),) for written in ('{"a": 1,"b":2}', '{"b": 2, "a": 1}')
+    )
+
+    assert history_digest("t", "m", "s", (), one) == history_digest("t", "m", "s", (), other)
+
+
+CALL, RESULT = ToolCall("c", "f", "{}"), ToolResult("c")
+
+
+@pytest.mark.parametrize(
+    ("last", "new", "named"),
+    [
+        ([CALL], [Text("hello")], "c"),
+        ([CALL], [ToolResult("d")], "c"),
+        ([CALL], [RESULT, ToolResult("d")], "d"),
+        ([Text("hello")], [RESULT], "c"),
+        ([], [RESULT], "c"),
+    ],
+)
+def test_results_that_do_not_fit_are_named(last: list[Part], new: list[Part], named: str) -> None:
+    """Every call of the last answer has its result, and there is none for another."""
+    history = (Message(Role.USER, "x"), Message(Role.ASSISTANT, last)) if last else ()
+    with pytest.raises(InvalidValue, match=rf": {named}\.$"):
+        check_results(history, (Message(Role.USER, new),))
+
+
+def test_results_that_fit() -> None:
+    """With results the user may say something, and without calls anything."""
+    check_results((Message(Role.ASSISTANT, [CALL]),), (Message(Role.USER, [RESULT]), Message(Role.USER, "hello")))
+    check_results((), (Message(Role.USER, "hello"),))
 
 
 @given(messages)

@@ -20,6 +20,7 @@ def session(name: str, clock: Clock, text: str = "hello", tenant: str = "t") -> 
         tenant=tenant,
         model="sonnet",
         system="",
+        tools=(),
         messages=(Message(Role.USER, text),),
         created=clock.seconds(),
         touched=clock.seconds(),

@@ -4,7 +4,6 @@ The Claude Code CLI as a chat backend: which process serves a turn, and what bec
 
 from __future__ import annotations
 
-import os
 from uuid import uuid4
 
 from attrs import define, evolve, field, frozen
@@ -13,15 +12,16 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from claudeproxy.backends.claude.conversations import LiveProcesses, TurnLocks
-from claudeproxy.backends.claude.environment import FRESH, Kind, Launcher
+from claudeproxy.backends.claude.environment import Launcher
+from claudeproxy.backends.claude.exchange import are_plain_results, is_plain_prompt, results_of
 from claudeproxy.backends.claude.pool import Pool
 from claudeproxy.backends.claude.process import ClaudeProcess
 from claudeproxy.backends.claude.settings import turn_settings
-from claudeproxy.backends.claude.transcript import transcript, write_transcript
-from claudeproxy.core.chat import ChatRequest, Message, Role
+from claudeproxy.backends.claude.turn import Outcome
+from claudeproxy.core.chat import ChatRequest, Message, Role, Text
 from claudeproxy.core.events import TurnHead
 from claudeproxy.core.health import ChatHealth
-from claudeproxy.core.history import history_digest, split_history
+from claudeproxy.core.history import check_results, history_digest, split_history
 from claudeproxy.core.sessions import Session
 from claudeproxy.errors import BackendUnavailable, InvalidValue, SessionNotFound, UpstreamTimeout
 from claudeproxy.interfaces import IChatBackend, IEventSink, ISessionStore
@@ -39,7 +39,7 @@ class _Turn:
     """As it stands before the turn."""
     created: bool
     new: tuple[Message, ...]
-    """The user's messages that the model has not seen."""
+    """The user's messages, and results of functions, that the model has not seen."""
 
 
 @implementer(IChatBackend)
@@ -104,8 +104,7 @@ class ClaudeBackend:
             queued=counts.queued,
             warm=counts.waiting,
             live=counts.working + counts.resting,
-            # The CLI is given no tools yet, so none waits for the result of one.
-            parked=0,
+            parked=counts.parked,
             usage_limits=self._pool.limits.current(),
         )
 
@@ -130,7 +129,8 @@ class ClaudeBackend:
         if request.session_id is not None:
             return await self._claim_named(request, request.session_id)
         history, new = _split(request)
-        digest = history_digest(request.tenant, request.backend_model, request.system, history)
+        check_results(history, new)
+        digest = history_digest(request.tenant, request.backend_model, request.system, request.tools, history)
         recognised = self._live.session_of(digest) if history else None
         if recognised is not None and recognised not in self._locks:
             session = self._sessions.get(recognised, request.tenant)
@@ -143,6 +143,7 @@ class ClaudeBackend:
             tenant=request.tenant,
             model=request.backend_model,
             system=request.system,
+            tools=request.tools,
             messages=history,
             created=now,
             touched=now,
@@ -160,11 +161,17 @@ class ClaudeBackend:
         try:
             # The turn before may have changed or ended it.
             session = self._known(session_id, request.tenant)
-        except SessionNotFound:
+            check_results(session.messages, new)
+        except (SessionNotFound, InvalidValue):
             self._locks.release(session_id)
             raise
-        system = request.system or session.system
-        return _Turn(evolve(session, model=request.backend_model, system=system), created=False, new=new)
+        changed = evolve(
+            session,
+            model=request.backend_model,
+            system=request.system or session.system,
+            tools=request.tools or session.tools,
+        )
+        return _Turn(changed, created=False, new=new)
 
     def _known(self, session_id: str, tenant: str) -> Session:
         session = self._sessions.get(session_id, tenant)
@@ -174,17 +181,12 @@ class ClaudeBackend:
 
     async def _run(self, turn: _Turn, request: ChatRequest, sink: IEventSink) -> None:
         session = turn.session
-        texts = turn.new
-        process = self._live.wake(session)
-        if process is None:
-            # What the model never answered is sent again, with what is new.
-            seen, texts = split_history((*session.messages, *turn.new))
-            process = await self._begin(session, seen)
+        conversation = (*session.messages, *turn.new)
+        process = self._live.wake(session) or await self._begin(session)
         try:
             sink.started(TurnHead(session.session_id, turn.created, request.ignored))
             sink.flow_from(process)
-            process.configure(session.model, turn_settings(request.settings))
-            outcome = await process.run_turn(tuple(message.text for message in texts), sink.event)
+            outcome = await self._ask(process, conversation, turn, request, sink)
         except BackendUnavailable as error:
             self._pool.discard(process)
             raise await self._pool.explained(error) from error
@@ -194,7 +196,7 @@ class ClaudeBackend:
             raise
         finally:
             sink.flow_ended()
-        messages = _worded((*session.messages, *turn.new, Message(Role.ASSISTANT, outcome.text)))
+        messages = _worded((*conversation, Message(Role.ASSISTANT, outcome.parts)))
         after = evolve(session, messages=messages, touched=self._clock.seconds())
         self._sessions.put(after)
         if outcome.clean:
@@ -204,28 +206,38 @@ class ClaudeBackend:
             self._pool.discard(process)
             process.kill()
 
-    async def _begin(self, session: Session, seen: tuple[Message, ...]) -> ClaudeProcess:
+    async def _begin(self, session: Session) -> ClaudeProcess:
         """
-        Give the session a process that has seen its history.
+        Give the session a process of its own.
         """
-        process = await self._pool.take(Kind(session.model) if seen else FRESH)
-        launch = process.launch
-        if seen:
-            content = transcript(
-                seen,
-                session_id=launch.session_id,
-                working_directory=launch.working_directory,
-                model=session.model,
-            )
-            try:
-                write_transcript(launch.transcript_path, content)
-            except OSError as error:
-                self._pool.discard(process)
-                raise BackendUnavailable(
-                    f"The history cannot be handed to Claude Code: {os.strerror(error.errno or 0)}."
-                ) from error
-        process.initialize(session.system)
+        process = await self._pool.take()
+        process.initialize(session.system, tuple(tool.name for tool in session.tools))
+        # One that has seen nothing must be told everything, unless nothing was said before.
+        process.needs_history = bool(session.messages)
         return process
+
+    def _ask(
+        self,
+        process: ClaudeProcess,
+        conversation: tuple[Message, ...],
+        turn: _Turn,
+        request: ChatRequest,
+        sink: IEventSink,
+    ) -> Deferred[Outcome]:
+        """
+        Send what is new; and all that came before it, where the process does not know that or would change it.
+        """
+        parked = process.parked
+        if not (are_plain_results(turn.new) if parked else is_plain_prompt(turn.new)):
+            process.needs_history = True
+        whole = conversation if process.needs_history else None
+        settings = turn_settings(request.settings, turn.session.tools, whole, parked=parked)
+        process.configure(turn.session.model, settings)
+        if parked:
+            return process.continue_turn(results_of(turn.new), sink.event)
+        # With the whole conversation beside it, the message only starts the turn.
+        parts = (Text("."),) if whole is not None else tuple(part for message in turn.new for part in message.parts)
+        return process.run_turn(parts, sink.event)
 
 
 def _split(request: ChatRequest) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
@@ -236,7 +248,7 @@ def _split(request: ChatRequest) -> tuple[tuple[Message, ...], tuple[Message, ..
     """
     history, new = split_history(_worded(request.messages))
     if not new:
-        raise InvalidValue("The last message has no text.", param="messages")
+        raise InvalidValue("The last message says nothing.", param="messages")
     return history, new
 
 
@@ -244,7 +256,7 @@ def _worded(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     """
     Leave out messages without text, which the API refuses and the CLI replaces; an answer may well have none.
     """
-    return tuple(message for message in messages if message.text.strip())
+    return tuple(worded for message in messages if (worded := message.worded) is not None)
 
 
 def _timed_out(result: object, timeout: float) -> None:

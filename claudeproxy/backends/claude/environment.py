@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -21,23 +20,8 @@ from attrs import define, field, frozen
 from claudeproxy.backends.claude import launch
 from claudeproxy.config import ClaudeConfig
 
-__all__ = ["FRESH", "Kind", "Launch", "Launcher", "locate_cli"]
+__all__ = ["Launch", "Launcher", "locate_cli"]
 
-
-@frozen
-class Kind:
-    """
-    What a waiting process can become.
-
-    A fresh one can begin any conversation, with any model. One that resumes has its model from the start: changing it
-    later writes a ``/model`` command and its output into the conversation, which the model would then see.
-    """
-
-    resumes: str | None = None
-    """The model of the conversation that it will resume; None for a fresh process."""
-
-
-FRESH = Kind()
 
 _PREFIX = "cp-"
 """How the daemon's directory of scratch directories begins, below the system's own."""
@@ -54,7 +38,6 @@ class Launch:
     One process to be.
     """
 
-    kind: Kind
     model: str
     session_id: str
     """The id under which the CLI knows the conversation; it never leaves the daemon."""
@@ -66,20 +49,9 @@ class Launch:
     scratch: Path
     """The directory to remove when the process has ended."""
 
-    @property
-    def transcript_path(self) -> Path:
-        """Where a process that resumes looks for its history."""
-        # The CLI names the folder after the working directory, with a dash for whatever is not alphanumeric (seen).
-        slug = re.sub(r"[^A-Za-z0-9]", "-", str(self.working_directory))
-        return self.config_directory / "projects" / slug / f"{self.session_id}.jsonl"
-
     def clean_up(self) -> None:
         """Remove what the process leaves; a few small files, so it is done on the spot."""
         shutil.rmtree(self.scratch, ignore_errors=True)
-        # With the CLI's own login its history is not in the scratch directory, but among the operator's own.
-        with suppress(OSError):
-            self.transcript_path.unlink(missing_ok=True)
-            self.transcript_path.parent.rmdir()
 
 
 def locate_cli(path: str, search_path: str | None) -> str | None:
@@ -144,14 +116,13 @@ class Launcher:
         """
         return locate_cli(self._config.path, self._environ.get("PATH"))
 
-    def prepare(self, cli: str, kind: Kind) -> Launch:
+    def prepare(self, cli: str) -> Launch:
         """
         Make the directories of one process and say how to start it.
 
         :raises OSError: the directories cannot be made.
         """
         session_id = str(uuid4())
-        model = kind.resumes or self._default_model
         scratch = Path(tempfile.mkdtemp(dir=self._scratch_root()))
         # With a subscription the CLI tells the model its working directory: it gets a name that tells nothing.
         working, config = scratch / "w", scratch / "c"
@@ -164,10 +135,9 @@ class Launcher:
         if self._config.login:
             config = self._own_config_directory()
         return Launch(
-            kind=kind,
-            model=model,
+            model=self._default_model,
             session_id=session_id,
-            arguments=(*self._launch(cli), *self._arguments(kind, model, session_id)),
+            arguments=(*self._launch(cli), *self._arguments(session_id)),
             environment=self._child_environment(scratch, config),
             config_directory=config,
             working_directory=working,
@@ -218,17 +188,18 @@ class Launcher:
         configured = self._environ.get("CLAUDE_CONFIG_DIR")
         return Path(configured) if configured else Path(self._environ.get("HOME", "/")) / ".claude"
 
-    def _arguments(self, kind: Kind, model: str, session_id: str) -> tuple[str, ...]:
+    def _arguments(self, session_id: str) -> tuple[str, ...]:
         return (
             "-p",
             *("--input-format", "stream-json", "--output-format", "stream-json"),
             *("--verbose", "--include-partial-messages"),
-            *("--model", model),
+            *("--model", self._default_model),
             *("--tools", "", "--strict-mcp-config", "--setting-sources=", "--no-session-persistence"),
             # Bare is the request without anything of the host; it knows API keys only.
             *(("--bare",) if self._config.api_key or self._config.auth_token else ()),
-            *((f"--session-id={session_id}",) if kind.resumes is None else ()),
-            *(("--await-initialize", f"--resume={session_id}") if kind.resumes is not None else ()),
+            f"--session-id={session_id}",
+            # The client's functions, which it runs itself. Without this the CLI would refuse the model's calls.
+            "--allowedTools=mcp__client__*",
         )
 
     def _child_environment(self, scratch: Path, config: Path) -> dict[str, str]:
@@ -247,6 +218,13 @@ class Launcher:
             "CLAUDE_CODE_MAX_RETRIES": "0",
             # A stream that breaks is not asked for again as a whole, which would end a cut-off answer as a success.
             "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "1",
+            # The client's functions keep their names, and the model is told of all of them.
+            "CLAUDE_AGENT_SDK_MCP_NO_PREFIX": "1",
+            "ENABLE_TOOL_SEARCH": "false",
+            # Tokens; else a long result of a function is put into a file.
+            "MAX_MCP_OUTPUT_TOKENS": "1000000000",
+            # A model that the client asks for is not replaced by a newer one.
+            "CLAUDE_CODE_DISABLE_LEGACY_MODEL_REMAP": "1",
             # Nor is a refusing model asked again.
             "CLAUDE_CODE_DISABLE_REFUSAL_RETRY": "1",
         }

@@ -10,7 +10,7 @@ The invariant, after every change: waiting + working + resting + ending <= max_p
 from __future__ import annotations
 
 import os
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 
@@ -20,8 +20,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorProcess, IReactorT
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from claudeproxy.backends.claude.demand import Demand
-from claudeproxy.backends.claude.environment import FRESH, Kind, Launcher
+from claudeproxy.backends.claude.environment import Launcher
 from claudeproxy.backends.claude.process import Caps, ClaudeProcess
 from claudeproxy.backends.claude.usage_limits import UsageLimits
 from claudeproxy.backends.claude.version import VersionCheck
@@ -48,12 +47,8 @@ class PoolCounts:
     ending: int
     queued: int
     """Conversations that wait for a place."""
-
-
-@frozen(eq=False)
-class _Waiter:
-    kind: Kind
-    granted: Deferred[ClaudeProcess]
+    parked: int = 0
+    """Of the resting: those that wait for what a client's functions return."""
 
 
 @define(eq=False)
@@ -68,7 +63,6 @@ class Pool:
     _launcher: Launcher
     _spawner: IReactorProcess
     _clock: IReactorTime
-    _demand: Demand
     limits: UsageLimits
     """Of the account, as the processes tell them."""
     version: str | None = field(init=False, default=None)
@@ -81,7 +75,7 @@ class Pool:
     """In the order in which they came to rest, with what to call when one goes."""
     _ending: set[ClaudeProcess] = field(init=False, factory=set)
     _timers: dict[ClaudeProcess, IDelayedCall] = field(init=False, factory=dict)
-    _queue: deque[_Waiter] = field(init=False, factory=deque)
+    _queue: deque[Deferred[ClaudeProcess]] = field(init=False, factory=deque)
     _refill: IDelayedCall | None = field(init=False, default=None)
     _failures: int = field(init=False, default=0)
     _stopping: bool = field(init=False, default=False)
@@ -93,17 +87,15 @@ class Pool:
 
     # -- Conversations ask ----------------------------------------------------
 
-    def take(self, kind: Kind) -> Deferred[ClaudeProcess]:
+    def take(self) -> Deferred[ClaudeProcess]:
         """
         Return a never-used process, which counts as working from then on.
 
         It may have to wait for a place; then the process that rested longest goes. Fails with CapacityExceeded,
         BackendUnavailable or ServerShuttingDown. Cancelling it leaves the queue.
         """
-        self._demand.note(kind)
-        granted: Deferred[ClaudeProcess] = Deferred(lambda _: self._queue.remove(waiter))
-        waiter = _Waiter(kind, granted)
-        self._queue.append(waiter)
+        granted: Deferred[ClaudeProcess] = Deferred(self._queue.remove)
+        self._queue.append(granted)
         granted.addTimeout(self._config.queue_timeout, self._clock, self._full)
         self._serve()
         return granted
@@ -169,7 +161,7 @@ class Pool:
         self._cancel_refill()
         self._check.stop()
         while self._queue:
-            self._queue.popleft().granted.errback(ServerShuttingDown("The server is shutting down."))
+            self._queue.popleft().errback(ServerShuttingDown("The server is shutting down."))
         for process in [*self._waiting, *self._working, *self._resting]:
             self.discard(process)
         done: Deferred[None] = Deferred()
@@ -196,6 +188,7 @@ class Pool:
             resting=len(self._resting),
             ending=len(self._ending),
             queued=len(self._queue),
+            parked=sum(process.parked for process in self._resting),
         )
 
     # -- Internals ------------------------------------------------------------
@@ -209,30 +202,27 @@ class Pool:
         Grant what can be granted, in order, and make room for the rest.
         """
         while self._queue:
-            waiter = self._queue[0]
             try:
-                process = self._process_for(waiter.kind)
+                process = self._next()
             except ClaudeProxyError as error:
-                self._queue.popleft()
-                waiter.granted.errback(Failure(error))
+                self._queue.popleft().errback(Failure(error))
                 continue
             if process is None:
                 self._make_room()
                 break
-            self._queue.popleft()
             self._forget(process)
             self._working.add(process)
-            waiter.granted.callback(process)
+            self._queue.popleft().callback(process)
         self._refill_soon()
 
-    def _process_for(self, kind: Kind) -> ClaudeProcess | None:
+    def _next(self) -> ClaudeProcess | None:
         if self._stopping:
             raise ServerShuttingDown("The server is shutting down.")
         # The one that has waited longest has surely booted.
         for process in self._waiting:
-            if process.launch.kind == kind and process.usable:
+            if process.usable:
                 return process
-        return self._spawn(kind) if self._total < self._config.max_processes else None
+        return self._spawn() if self._total < self._config.max_processes else None
 
     def _make_room(self) -> None:
         """
@@ -248,7 +238,7 @@ class Pool:
             f"All {limit} Claude Code processes are busy and none came free within {timeout:g} s.", retry_after=timeout
         )
 
-    def _spawn(self, kind: Kind) -> ClaudeProcess:
+    def _spawn(self) -> ClaudeProcess:
         """
         Start a process; the caller gives it its place.
 
@@ -264,7 +254,7 @@ class Pool:
         if cli is None:
             raise self._cannot_start(f"CLAUDE_PATH is {self._config.path!r}, and there is no such program")
         try:
-            launch = self._launcher.prepare(cli, kind)
+            launch = self._launcher.prepare(cli)
         except OSError as error:
             # The words of some name directories.
             reason = f"no working directory for it ({os.strerror(error.errno or 0)})"
@@ -371,30 +361,20 @@ class Pool:
 
     def _top_up(self) -> None:
         """
-        Start what is missing, and end what has become the wrong kind; never while a conversation waits for a place.
+        Start what is missing; never while a conversation waits for a place.
         """
         if self._stopping or self._queue or not self._config.has_credentials:
             return
-        there = Counter(process.launch.kind for process in self._waiting)
-        wanted = self._demand.mix()
-        for process in list(self._waiting):
-            surplus = there[process.launch.kind] > wanted[process.launch.kind]
-            if surplus and len(self._waiting) >= self._config.warm_processes:
-                self.discard(process)
-                return
-        for kind in (wanted - there).elements():
-            if len(self._waiting) >= self._config.warm_processes:
-                return
+        while len(self._waiting) < self._config.warm_processes:
             if self._total >= self._config.max_processes:
                 self._give_up_resting()
                 return
             try:
-                process = self._spawn(kind)
+                process = self._spawn()
             except BackendUnavailable:
                 self._failures += 1
                 self._refill_soon()
                 return
-            if kind is FRESH:
-                process.boot(partial(self._started_well, process))
+            process.boot(partial(self._started_well, process))
             self._waiting.append(process)
             self._after(process, self._config.max_process_age)

@@ -22,17 +22,27 @@ from zope.interface import implementer
 
 from claudeproxy.backends.claude.environment import Launch
 from claudeproxy.backends.claude.failures import ended_early, exit_in_words
+from claudeproxy.backends.claude.parking import Parking, Results
 from claudeproxy.backends.claude.reaper import Reaper, signal_group
 from claudeproxy.backends.claude.settings import NEUTRAL
 from claudeproxy.backends.claude.stderr import Stderr
 from claudeproxy.backends.claude.stdin import StdinFeeder
 from claudeproxy.backends.claude.turn import Outcome, Turn
 from claudeproxy.backends.claude.usage_limits import UsageLimits
+from claudeproxy.core.chat import Part
 from claudeproxy.core.events import StreamEvent
 from claudeproxy.errors import BackendError, ClaudeProxyError, OutputLimitExceeded
 from claudeproxy.ops.redaction import redact
 from claudeproxy.wire import claude_cli
-from claudeproxy.wire.claude_cli import ControlRequest, ControlResponse, Initialized, LimitSignal, Line, TurnResult
+from claudeproxy.wire.claude_cli import (
+    ControlRequest,
+    ControlResponse,
+    Initialized,
+    LimitSignal,
+    Line,
+    McpRequest,
+    TurnResult,
+)
 from claudeproxy.wire.framing import LineFramer, LineTooLong
 
 __all__ = ["Caps", "ClaudeProcess"]
@@ -76,7 +86,7 @@ class ClaudeProcess(ProcessProtocol):
     The ``ProcessProtocol`` of one CLI.
 
     :ivar launch: what it was started with.
-    :ivar booted: it has said something that we understand; one that resumes never does before it is used.
+    :ivar booted: it has said something that we understand.
     :ivar silent: it was given up because it did not.
     :ivar version: the CLI's version, once it has said it.
     """
@@ -94,6 +104,8 @@ class ClaudeProcess(ProcessProtocol):
     booted: bool = field(init=False, default=False)
     silent: bool = field(init=False, default=False)
     version: str | None = field(init=False, default=None)
+    needs_history: bool = field(init=False, default=False)
+    """Whether what it has seen is not the conversation, so that each turn has to bring all of it."""
     cost_usd: float = field(init=False, default=0.0)
     exit_status: str | None = field(init=False, default=None)
     _ending: bool = field(init=False, default=False)
@@ -104,6 +116,7 @@ class ClaudeProcess(ProcessProtocol):
     _settings: Mapping[str, object] = field(init=False, default=NEUTRAL)
     _model: str = field(init=False)
     _turn: Turn | None = field(init=False, default=None)
+    _parking: Parking = field(init=False, factory=Parking)
     _requests: dict[str, Callable[[ControlResponse], None]] = field(init=False, factory=dict)
     _request_count: int = field(init=False, default=0)
     _stderr: Stderr = field(init=False)
@@ -141,6 +154,11 @@ class ClaudeProcess(ProcessProtocol):
         """A turn is under way."""
         return self._turn is not None
 
+    @property
+    def parked(self) -> bool:
+        """It waits in the middle of a turn for what the client's functions return."""
+        return self._parking.waits
+
     def stderr_end(self) -> str:
         """The end of what it wrote to stderr, redacted."""
         return self._stderr.end()
@@ -158,11 +176,13 @@ class ClaudeProcess(ProcessProtocol):
 
         self._request(lambda request_id: claude_cli.simple_request(request_id, "get_binary_version"), answered)
 
-    def initialize(self, system: str) -> None:
+    def initialize(self, system: str, tools: tuple[str, ...] = ()) -> None:
         """
-        Begin the conversation with its system prompt. A refusal fails the turn that follows.
+        Begin the conversation with its system prompt and the names of its functions. A refusal fails the turn that
+        follows.
         """
-        self._request(lambda request_id: claude_cli.initialize(request_id, system), self._must_succeed)
+        self._parking.tools = tools
+        self._request(lambda request_id: claude_cli.initialize(request_id, system, tools), self._must_succeed)
 
     def configure(self, model: str, settings: Mapping[str, object]) -> None:
         """
@@ -179,13 +199,22 @@ class ClaudeProcess(ProcessProtocol):
         self._settings, self._model = settings, model
         self._request(lambda request_id: claude_cli.apply_settings(request_id, changes), self._must_succeed)
 
-    def run_turn(self, texts: tuple[str, ...], emit: Callable[[StreamEvent], None]) -> Deferred[Outcome]:
+    def run_turn(self, parts: tuple[Part, ...], emit: Callable[[StreamEvent], None]) -> Deferred[Outcome]:
         """
-        Send a user's message, one block for each of ``texts``, and hand the answer's events to ``emit``.
+        Send a user's message of these parts, and hand the answer's events to ``emit``.
 
         The Deferred fails with a :class:`ClaudeProxyError`; the process must not be used again then. Cancelling it
         ends the process.
         """
+        return self._begin_turn(emit, lambda: claude_cli.user_line(parts, str(uuid4())))
+
+    def continue_turn(self, results: Results, emit: Callable[[StreamEvent], None]) -> Deferred[Outcome]:
+        """
+        Give a parked process what the functions returned; then as :meth:`run_turn`.
+        """
+        return self._begin_turn(emit, lambda: self._parking.give(results))
+
+    def _begin_turn(self, emit: Callable[[StreamEvent], None], line: Callable[[], bytes]) -> Deferred[Outcome]:
         if self._ended:
             return fail(ended_early(self.booted, self.exit_status))
 
@@ -194,9 +223,10 @@ class ClaudeProcess(ProcessProtocol):
             self.end()
 
         done: Deferred[Outcome] = Deferred(cancelled)
-        turn = Turn(emit, self.launch.session_id, self._caps.output, self.cost_usd, self._limits, done)
+        session_id, most = self.launch.session_id, self._caps.output
+        turn = Turn(emit, session_id, most, self.cost_usd, self._limits, self._park, done)
         self._turn = turn
-        self._stdin.write(claude_cli.user_line(texts, str(uuid4())))
+        self._stdin.write(line())
         return done
 
     def end(self) -> None:
@@ -210,6 +240,8 @@ class ClaudeProcess(ProcessProtocol):
         self._ending = True
         if self._turn is not None:
             self._turn.mute()
+        if self._turn is not None or self.parked:
+            # At the end of its stdin alone, the CLI would answer its calls by itself and ask the model again (seen).
             self._request(claude_cli.interrupt, lambda response: None)
         # A paused child that dies never reports its end.
         self.resumeProducing()
@@ -332,6 +364,10 @@ class ClaudeProcess(ProcessProtocol):
                 answered = self._requests.pop(request_id, None)
                 if answered is not None:
                     answered(line)
+            case McpRequest():
+                answer = self._parking.heard(line)
+                if answer is not None:
+                    self._stdin.write(answer)
             case ControlRequest(request_id=request_id, subtype=subtype):
                 self._stdin.write(claude_cli.refuse_request(request_id, f"claudeproxy does not serve {subtype}"))
             case TurnResult():
@@ -346,6 +382,11 @@ class ClaudeProcess(ProcessProtocol):
             self.version = line.version or self.version
         if self._turn is not None:
             self._turn.line(line)
+
+    def _park(self) -> None:
+        self._turn, self._parking.waits = None, True
+        if self._paused:
+            self.resumeProducing()
 
     def _turn_ended(self, result: TurnResult) -> None:
         turn, self._turn = self._turn, None

@@ -6,15 +6,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from claudeproxy.backends.claude.failures import failure_of, reset_time
 from claudeproxy.backends.claude.usage_limits import UsageLimits
-from claudeproxy.core.events import Finished, FinishReason, ReasoningDelta, StreamEvent, TextDelta, Usage, UsageReport
+from claudeproxy.core.chat import Part, Text, ToolCall
+from claudeproxy.core.events import (
+    Finished,
+    FinishReason,
+    ReasoningDelta,
+    StreamEvent,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallStarted,
+    Usage,
+    UsageReport,
+)
 from claudeproxy.errors import BackendError, ClaudeProxyError, OutputLimitExceeded
-from claudeproxy.wire.anthropic import MessageStart, MessageStop, decode_event, finish_reason
+from claudeproxy.wire.anthropic import (
+    CallInput,
+    CallStarted,
+    MessageStart,
+    MessageStop,
+    decode_event,
+    finish_reason,
+)
 from claudeproxy.wire.claude_cli import Initialized, Line, ModelEvent, SyntheticAnswer, TurnResult
 
 __all__ = ["Outcome", "Turn"]
@@ -27,10 +46,10 @@ _ENDS = frozenset({"end_turn", "stop_sequence"})
 @frozen
 class Outcome:
     """
-    A complete turn.
+    A complete answer.
     """
 
-    text: str
+    parts: tuple[Part, ...]
     """The answer, as the history needs it."""
     clean: bool = True
     """Whether the process has seen this turn as the client has, and nothing beyond it."""
@@ -54,14 +73,19 @@ class Turn:
     _session_id: str
     """The id that the CLI must answer with."""
     _max_output: int
-    """Bytes that the answer may have: text and reasoning together, in UTF-8."""
+    """Bytes that the answer may have: text, reasoning and arguments of calls together, in UTF-8."""
     _cost_before: float
     _limits: UsageLimits
+    _parked: Callable[[], None]
+    """Called when the model has called functions, and the process begins to wait for what they return."""
     done: Deferred[Outcome]
     over: bool = field(init=False, default=False)
     _text: list[str] = field(init=False, factory=list)
     _bytes: int = field(init=False, default=0)
+    _calls: list[tuple[CallStarted, list[str]]] = field(init=False, factory=list)
     _input: Usage = field(init=False, factory=Usage)
+    _counted: Usage | None = field(init=False, default=None)
+    """Of the answer, once it is complete; the result line sums up all answers since the user spoke."""
     _resets_at: float | None = field(init=False, default=None)
     """When the usage limit is reset for which the API refused, in seconds since the epoch."""
 
@@ -111,33 +135,63 @@ class Turn:
 
     def _event(self, event: bytes) -> None:
         match decode_event(event):
-            case TextDelta() | ReasoningDelta() as delta:
-                self._delta(delta)
+            case TextDelta(text=text):
+                self._add(text, self._say)
+            case ReasoningDelta(text=text):
+                self._add(text, lambda kept: self._emit(ReasoningDelta(kept)))
+            case CallStarted() as call:
+                self._emit(ToolCallStarted(len(self._calls), call.call_id, call.name))
+                self._calls.append((call, []))
+            case CallInput(text=text) if self._calls:
+                self._add(text, self._call_with)
             case MessageStart(usage=usage):
                 self._input = usage
-            case MessageStop(reason=reason, usage=usage) if finish_reason(reason) is not FinishReason.STOP or (
-                reason in _ENDS and not self._text
-            ):
-                # The CLI does not take this for an end: it tells the model to go on (seen), as nobody asked it to.
-                counted = evolve(
+            case MessageStop(reason=reason, usage=usage):
+                self._counted = evolve(
                     self._input, output_tokens=usage.output_tokens, reasoning_tokens=usage.reasoning_tokens
                 )
-                self._finish(counted, reason, clean=False)
+                self._stopped(reason, self._counted)
 
-    def _delta(self, delta: TextDelta | ReasoningDelta) -> None:
-        text = delta.text
+    def _say(self, text: str) -> None:
+        self._text.append(text)
+        self._emit(TextDelta(text))
+
+    def _call_with(self, text: str) -> None:
+        self._calls[-1][1].append(text)
+        self._emit(ToolCallDelta(len(self._calls) - 1, text))
+
+    def _add(self, text: str, take: Callable[[str], None]) -> None:
+        """
+        Take as much of ``text`` as there is room for, cut between characters; what fits is sent and stays sent.
+        """
         size = len(text) if text.isascii() else len(text.encode())
         room = self._max_output - self._bytes
-        if size > room:
-            # Cut between characters: what fits is sent and stays sent.
-            text = text.encode()[:room].decode(errors="ignore")
         self._bytes += min(size, room)
-        if text:
-            if isinstance(delta, TextDelta):
-                self._text.append(text)
-            self._emit(delta if size <= room else evolve(delta, text=text))
-        if size > room:
-            self.fail(OutputLimitExceeded(f"The answer is longer than the limit of {self._max_output} bytes."))
+        if size <= room:
+            take(text)
+            return
+        kept = text.encode()[:room].decode(errors="ignore")
+        if kept:
+            take(kept)
+        self.fail(OutputLimitExceeded(f"The answer is longer than the limit of {self._max_output} bytes."))
+
+    def _stopped(self, reason: str, usage: Usage) -> None:
+        """
+        The model has stopped, which is the end for the client, and for the CLI perhaps not.
+        """
+        reached = finish_reason(reason)
+        if self._calls:
+            # The CLI answers by itself what it cannot read, and asks the model again; so it does with half a call.
+            clean = reached is FinishReason.TOOL_CALLS and all(map(_is_object, self._arguments()))
+            if clean:
+                self._parked()
+            self._finish(usage, reason, clean=clean)
+        elif reached is not FinishReason.STOP or (reason in _ENDS and not self._text):
+            # The CLI does not take this for an end: it tells the model to go on (seen), as nobody asked it to.
+            self._finish(usage, reason, clean=False)
+
+    def _arguments(self) -> list[str]:
+        return ["".join(pieces) for _, pieces in self._calls]
 
     def _result(self, result: TurnResult) -> None:
         self._check_session(result.session_id)
@@ -149,10 +203,25 @@ class Turn:
             return
         # The total runs on over the life of the process.
         cost = max(0.0, result.total_cost_usd - self._cost_before)
-        self._finish(evolve(result.usage, cost_usd=cost), result.stop_reason, clean=True)
+        self._finish(evolve(self._counted or result.usage, cost_usd=cost), result.stop_reason, clean=True)
 
     def _finish(self, usage: Usage, stop_reason: str | None, *, clean: bool) -> None:
         self._emit(UsageReport(usage))
         self._emit(Finished(finish_reason(stop_reason)))
         self.over = True
-        self.done.callback(Outcome("".join(self._text), clean))
+        self.done.callback(Outcome(self._parts(), clean))
+
+    def _parts(self) -> tuple[Part, ...]:
+        text = "".join(self._text)
+        calls = [
+            ToolCall(call.call_id, call.name, arguments or "{}")
+            for (call, _), arguments in zip(self._calls, self._arguments(), strict=True)
+        ]
+        return (*((Text(text),) if text else ()), *calls)
+
+
+def _is_object(arguments: str) -> bool:
+    try:
+        return not arguments or isinstance(msgspec.json.decode(arguments), dict)
+    except msgspec.DecodeError:
+        return False

@@ -15,6 +15,7 @@ from claudeproxy.wire.claude_cli.lines import (
     Initialized,
     LimitSignal,
     Line,
+    McpRequest,
     Misshapen,
     ModelEvent,
     NotALine,
@@ -27,8 +28,10 @@ from claudeproxy.wire.claude_cli.requests import (
     apply_settings,
     initialize,
     interrupt,
+    mcp_answer,
     refuse_request,
     simple_request,
+    tool_answer,
     user_line,
 )
 
@@ -39,6 +42,7 @@ __all__ = [
     "Initialized",
     "LimitSignal",
     "Line",
+    "McpRequest",
     "Misshapen",
     "ModelEvent",
     "NotALine",
@@ -49,7 +53,9 @@ __all__ = [
     "decode_line",
     "initialize",
     "interrupt",
+    "mcp_answer",
     "refuse_request",
     "simple_request",
+    "tool_answer",
     "user_line",
 ]

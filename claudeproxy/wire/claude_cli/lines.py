@@ -21,6 +21,7 @@ __all__ = [
     "Initialized",
     "LimitSignal",
     "Line",
+    "McpRequest",
     "Misshapen",
     "ModelEvent",
     "NotALine",
@@ -67,6 +68,22 @@ class ControlRequest:
 
     request_id: str
     subtype: str
+
+
+@frozen
+class McpRequest:
+    """
+    A message of the CLI's to the MCP server that the client's functions are.
+    """
+
+    request_id: str
+    """Of the control request that brings it."""
+    message_id: Any
+    """Of the message itself; a notification has none."""
+    method: str
+    """For example ``tools/call``."""
+    call_id: str = ""
+    """Of a call: the id of the block in which the model made it."""
 
 
 @frozen
@@ -127,7 +144,16 @@ class TurnResult:
     """Whether the CLI says that it failed for the account's usage limit."""
 
 
-Line = ControlResponse | ControlRequest | Initialized | ModelEvent | SyntheticAnswer | LimitSignal | TurnResult
+Line = (
+    ControlResponse
+    | ControlRequest
+    | McpRequest
+    | Initialized
+    | ModelEvent
+    | SyntheticAnswer
+    | LimitSignal
+    | TurnResult
+)
 
 
 class _Envelope(msgspec.Struct):
@@ -149,8 +175,23 @@ class _Response(msgspec.Struct):
     response: _ResponseBody
 
 
+class _CallMeta(msgspec.Struct):
+    call_id: str = msgspec.field(default="", name="claudecode/toolUseId")
+
+
+class _McpParams(msgspec.Struct):
+    meta: _CallMeta | None = msgspec.field(default=None, name="_meta")
+
+
+class _McpMessage(msgspec.Struct):
+    method: str = ""
+    id: Any = None
+    params: _McpParams | None = None
+
+
 class _RequestBody(msgspec.Struct):
     subtype: str
+    message: _McpMessage | None = None
 
 
 class _Request(msgspec.Struct):
@@ -265,7 +306,7 @@ def _decode(line: bytes) -> Line | None:
             return ControlResponse(body.request_id, str(body.error) if failed else None, bytes(body.response))
         case "control_request":
             request = _decode_request(line)
-            return ControlRequest(request.request_id, request.request.subtype)
+            return _control_request(request)
         case "system" if envelope.subtype == "init":
             init = _decode_init(line)
             return Initialized(init.session_id, init.claude_code_version)
@@ -275,6 +316,14 @@ def _decode(line: bytes) -> Line | None:
             return LimitSignal(_decode_rate_limit(line).rate_limit_info.limit())
         case _:
             return None
+
+
+def _control_request(request: _Request) -> ControlRequest | McpRequest:
+    message = request.request.message
+    if request.request.subtype != "mcp_message" or message is None:
+        return ControlRequest(request.request_id, request.request.subtype)
+    meta = None if message.params is None else message.params.meta
+    return McpRequest(request.request_id, message.id, message.method, "" if meta is None else meta.call_id)
 
 
 def _synthetic(answer: _Assistant) -> SyntheticAnswer | None:

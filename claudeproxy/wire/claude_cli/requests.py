@@ -4,12 +4,34 @@ What is said to the CLI: control requests, answers to its own, and the user's me
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-__all__ = ["apply_settings", "initialize", "interrupt", "refuse_request", "simple_request", "user_line"]
+from claudeproxy.core.chat import Image, Part, Text
+from claudeproxy.wire.anthropic import content_blocks
+from claudeproxy.wire.claude_cli.lines import McpRequest
+
+__all__ = [
+    "apply_settings",
+    "initialize",
+    "interrupt",
+    "mcp_answer",
+    "refuse_request",
+    "simple_request",
+    "tool_answer",
+    "user_line",
+]
+
+_SERVER = "client"
+"""The MCP server that the client's functions are, as far as the CLI knows."""
+_PROTOCOL = "2025-11-25"
+"""The version of MCP that Claude Code 2.1.329 speaks; another one makes it ask for all that is said here beforehand."""
+_FOR_EVER = 86_400_000
+"""Milliseconds that the CLI waits for a result. At the end it would answer by itself, and ask the model again."""
+_LONGEST_RESULT = 500_000
+"""Characters of a result that the CLI passes on as they are, at most."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -25,13 +47,62 @@ def simple_request(request_id: str, subtype: str) -> bytes:
     return _request(request_id, {"subtype": subtype})
 
 
-def initialize(request_id: str, system: str) -> bytes:
+def initialize(request_id: str, system: str, tools: Sequence[str] = ()) -> bytes:
     """
-    Give the conversation its system prompt.
+    Give the conversation its system prompt, and make known which functions it has.
 
-    An empty one is sent as an empty list: without the field the CLI sends its own prompt of some 6,600 characters.
+    An empty prompt is sent as an empty list: without the field the CLI sends its own prompt of some 6,600 characters.
+
+    :param tools: names alone. The CLI needs them to ask for a call; what it would send of them itself is not what the
+        client wrote.
     """
-    return _request(request_id, {"subtype": "initialize", "systemPrompt": [system] if system else []})
+    request: dict[str, Any] = {"subtype": "initialize", "systemPrompt": [system] if system else []}
+    if tools:
+        request["sdkMcpServers"] = [_SERVER]
+        request["sdkMcpServerConfigs"] = {_SERVER: {"timeout": _FOR_EVER}}
+        request["sdkMcpServerManifests"] = {_SERVER: {"initializeResult": _HANDSHAKE, "toolsListResult": _list(tools)}}
+    return _request(request_id, request)
+
+
+_HANDSHAKE = {
+    "protocolVersion": _PROTOCOL,
+    "capabilities": {"tools": {}},
+    "serverInfo": {"name": _SERVER, "version": "1"},
+}
+
+
+def _list(tools: Sequence[str]) -> dict[str, Any]:
+    meta = {"anthropic/maxResultSizeChars": _LONGEST_RESULT, "anthropic/alwaysLoad": True}
+    return {
+        "tools": [{"name": name, "description": "", "inputSchema": {"type": "object"}, "_meta": meta} for name in tools]
+    }
+
+
+def mcp_answer(request: McpRequest, tools: Sequence[str]) -> bytes:
+    """
+    Answer what the CLI asks of the server of functions, apart from calls.
+    """
+    results: dict[str, dict[str, Any]] = {"initialize": _HANDSHAKE, "tools/list": _list(tools)}
+    return _mcp_result(request, results.get(request.method, {}))
+
+
+def tool_answer(request: McpRequest, content: Iterable[Text | Image]) -> bytes:
+    """
+    Answer a call with what the function returned.
+    """
+    blocks = [
+        {"type": "text", "text": part.text}
+        if isinstance(part, Text)
+        else {"type": "image", "data": part.data, "mimeType": part.media_type}
+        for part in content
+    ]
+    return _mcp_result(request, {"content": blocks})
+
+
+def _mcp_result(request: McpRequest, result: Mapping[str, Any]) -> bytes:
+    message = {"jsonrpc": "2.0", "id": request.message_id, "result": result}
+    response = {"subtype": "success", "request_id": request.request_id, "response": {"mcp_response": message}}
+    return _encode({"type": "control_response", "response": response}) + b"\n"
 
 
 def interrupt(request_id: str) -> bytes:
@@ -56,17 +127,16 @@ def refuse_request(request_id: str, message: str) -> bytes:
     return _encode({"type": "control_response", "response": response}) + b"\n"
 
 
-def user_line(texts: Sequence[str], uuid: str) -> bytes:
+def user_line(parts: Sequence[Part], uuid: str) -> bytes:
     """
-    One user message, a text block for each of ``texts``; it starts a turn.
+    One user message; it starts a turn.
 
     ``client_composed`` is what keeps the text plain. Without it, the CLI treats the text as typed at its terminal:
     ``@/etc/passwd`` becomes that file's contents, and ``/cost`` runs as a command.
     """
-    content: Any = texts[0] if len(texts) == 1 else [{"type": "text", "text": text} for text in texts]
     line = {
         "type": "user",
-        "message": {"role": "user", "content": content},
+        "message": {"role": "user", "content": content_blocks(parts)},
         "parent_tool_use_id": None,
         "session_id": "",
         "uuid": uuid,

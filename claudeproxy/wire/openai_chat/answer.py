@@ -8,7 +8,17 @@ from typing import Any
 
 import msgspec
 
-from claudeproxy.core.events import Finished, FinishReason, ReasoningDelta, StreamEvent, TextDelta, Usage, UsageReport
+from claudeproxy.core.events import (
+    Finished,
+    FinishReason,
+    ReasoningDelta,
+    StreamEvent,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallStarted,
+    Usage,
+    UsageReport,
+)
 from claudeproxy.wire.sse import DONE
 
 __all__ = ["CompletionFolder", "StreamEncoder"]
@@ -25,9 +35,9 @@ class StreamEncoder:
     """
     Turns the events of one answer into the chunks of one stream.
 
-    The role goes out once, in a chunk of its own; then text and reasoning as they come; the finish reason once; the
-    usage in a last chunk without choices, if asked for; and the end mark. After an error nothing of that is due: see
-    :func:`claudeproxy.wire.errorbody.openai_error_event`.
+    The role goes out once, in a chunk of its own; then text, reasoning and calls of functions as they come; the finish
+    reason once; the usage in a last chunk without choices, if asked for; and the end mark. After an error nothing of
+    that is due: see :func:`claudeproxy.wire.errorbody.openai_error_event`.
 
     Everything of a chunk but its text is prepared here, for each token passes through :meth:`encode`.
 
@@ -51,6 +61,10 @@ class StreamEncoder:
         self._text = self._open + b'{"content":'
         self._reasoning = self._open + b'{"reasoning_content":'
         self._role: bytes = self._open + b'{"role":"assistant","content":""}' + _GOES_ON
+        self._call_open = False
+        """Whether the last call has no arguments yet."""
+        self._index = 0
+        """Of the last call."""
         self._usage = Usage()
 
     def encode(self, event: StreamEvent) -> bytes:
@@ -65,8 +79,33 @@ class StreamEncoder:
         if isinstance(event, UsageReport):
             self._usage = event.usage
             return b""
-        finish = self._open + b'{},"logprobs":null,"finish_reason":' + _encode(event.reason) + b"}]}\n\n"
-        return self._opening() + finish + self._usage_chunk() + DONE
+        if isinstance(event, Finished):
+            finish = self._open + b'{},"logprobs":null,"finish_reason":' + _encode(event.reason) + b"}]}\n\n"
+            return self._opening() + self._end_of_call() + finish + self._usage_chunk() + DONE
+        return self._call(event)
+
+    def _call(self, event: ToolCallStarted | ToolCallDelta) -> bytes:
+        if isinstance(event, ToolCallDelta):
+            self._call_open = False
+            return self._call_chunk({"index": event.index, "function": {"arguments": event.arguments}})
+        # An answer that only calls has no content at all.
+        opening = self._opening().replace(b'"content":""', b'"content":null')
+        before, self._call_open, self._index = self._end_of_call(), True, event.index
+        function = {"name": event.name, "arguments": ""}
+        call = {"index": event.index, "id": event.call_id, "type": "function", "function": function}
+        return opening + before + self._call_chunk(call)
+
+    def _end_of_call(self) -> bytes:
+        """
+        Return what a call without arguments still needs: clients read them as JSON.
+        """
+        if not self._call_open:
+            return b""
+        self._call_open = False
+        return self._call_chunk({"index": self._index, "function": {"arguments": "{}"}})
+
+    def _call_chunk(self, call: dict[str, Any]) -> bytes:
+        return self._open + b'{"tool_calls":[' + _encode(call) + b"]}" + _GOES_ON
 
     def _opening(self) -> bytes:
         role, self._role = self._role, b""
@@ -91,6 +130,7 @@ class CompletionFolder:
         self._created = created
         self._text: list[str] = []
         self._reasoning: list[str] = []
+        self._calls: list[tuple[ToolCallStarted, list[str]]] = []
         self._usage = Usage()
         self._finish: FinishReason | None = None
 
@@ -102,9 +142,13 @@ class CompletionFolder:
             self._text.append(event.text)
         elif isinstance(event, ReasoningDelta):
             self._reasoning.append(event.text)
+        elif isinstance(event, ToolCallStarted):
+            self._calls.append((event, []))
+        elif isinstance(event, ToolCallDelta):
+            self._calls[event.index][1].append(event.arguments)
         elif isinstance(event, UsageReport):
             self._usage = event.usage
-        elif isinstance(event, Finished):
+        else:
             self._finish = event.reason
 
     def body(self) -> bytes:
@@ -116,14 +160,24 @@ class CompletionFolder:
         """
         if self._finish is None:
             raise ValueError("the answer is not finished")
+        text = "".join(self._text)
         message: dict[str, Any] = {
             "role": "assistant",
-            "content": "".join(self._text),
+            "content": None if self._calls and not text else text,
             "refusal": None,
             "annotations": [],
         }
         if self._reasoning:
             message["reasoning_content"] = message["reasoning"] = "".join(self._reasoning)
+        if self._calls:
+            message["tool_calls"] = [
+                {
+                    "id": call.call_id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": "".join(arguments) or "{}"},
+                }
+                for call, arguments in self._calls
+            ]
         return _encode(
             {
                 "id": self._completion_id,

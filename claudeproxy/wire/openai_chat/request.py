@@ -9,10 +9,12 @@ import re
 import msgspec
 from attrs import frozen
 
-from claudeproxy.core.chat import Effort, Message, Role, TurnSettings
-from claudeproxy.errors import UnsupportedParameter
-from claudeproxy.wire.openai_chat.schema import ChatCompletionRequest, ChatMessage, ContentPart, RequestHead
-from claudeproxy.wire.validation import decode, invalid, missing
+from claudeproxy.core.chat import Effort, Message, TurnSettings
+from claudeproxy.core.tools import Tool, ToolChoice
+from claudeproxy.wire.openai_chat.messages import decode_messages
+from claudeproxy.wire.openai_chat.schema import ChatCompletionRequest, RequestHead
+from claudeproxy.wire.openai_chat.tools import decode_tool_choice, decode_tools
+from claudeproxy.wire.validation import decode, invalid, missing, unsupported
 
 __all__ = ["TAKES_EFFECT", "ChatBody", "Peek", "decode_request", "peek"]
 
@@ -41,6 +43,7 @@ class ChatBody:
     """The conversation without its system messages; the last message is the user's."""
     system: str
     """All system and developer messages in order, joined by a blank line."""
+    tools: tuple[Tool, ...]
     settings: TurnSettings
     stream: bool
     include_usage: bool
@@ -69,12 +72,13 @@ TAKES_EFFECT = frozenset(
         "max_tokens",
         "stop",
         "reasoning_effort",
-        # These are refused unless they ask for what happens anyway.
-        "n",
         "tools",
         "tool_choice",
+        "parallel_tool_calls",
         "functions",
         "function_call",
+        # These are refused unless they ask for what happens anyway.
+        "n",
         "response_format",
         "modalities",
         "audio",
@@ -85,8 +89,6 @@ TAKES_EFFECT = frozenset(
     }
 )
 """Every other parameter is accepted without effect, and reported."""
-
-_OTHER_PARTS = frozenset({"image_url", "file", "input_audio"})
 
 
 def peek(body: bytes) -> Peek:
@@ -114,13 +116,15 @@ def decode_request(body: bytes) -> ChatBody:
     if not request.model:
         raise missing("model")
     _refuse_unsupported(request)
-    messages, system = _conversation(request.messages)
+    messages, system = decode_messages(request.messages)
+    tools = decode_tools(request)
     options = request.stream_options
     return ChatBody(
         model=request.model,
         messages=messages,
         system=system,
-        settings=_settings(request),
+        tools=tools,
+        settings=_settings(request, decode_tool_choice(request, tools)),
         stream=bool(request.stream),
         include_usage=options is not None and bool(options.include_usage),
         ignored=_ignored(body),
@@ -143,36 +147,24 @@ def _refuse_unsupported(request: ChatCompletionRequest) -> None:
     Refuse what would change the meaning of the answer; what only asks for the usual passes.
     """
     if request.n not in (None, 1):
-        raise _unsupported("n", "only one choice can be generated, so send 1 or leave it out")
-    if request.tools:
-        raise _unsupported("tools", "no tools can be called")
-    if request.functions:
-        raise _unsupported("functions", "no functions can be called")
-    if request.tool_choice not in (None, "none", "auto"):
-        raise _unsupported("tool_choice", "without tools it can only be 'none' or 'auto'")
-    if request.function_call not in (None, "none", "auto"):
-        raise _unsupported("function_call", "without functions it can only be 'none' or 'auto'")
+        raise unsupported("n", "only one choice can be generated, so send 1 or leave it out")
     if request.response_format is not None and request.response_format.type != "text":
-        raise _unsupported("response_format", "its type can only be 'text'")
+        raise unsupported("response_format", "its type can only be 'text'")
     if request.modalities not in (None, ["text"]):
-        raise _unsupported("modalities", "they can only be ['text']")
+        raise unsupported("modalities", "they can only be ['text']")
     if request.audio is not None:
-        raise _unsupported("audio", "answers are text")
+        raise unsupported("audio", "answers are text")
     if request.web_search_options is not None:
-        raise _unsupported("web_search_options", "the web cannot be searched")
+        raise unsupported("web_search_options", "the web cannot be searched")
     if request.logit_bias:
-        raise _unsupported("logit_bias", "tokens cannot be biased")
+        raise unsupported("logit_bias", "tokens cannot be biased")
     if request.logprobs:
-        raise _unsupported("logprobs", "the probabilities of tokens are not known")
+        raise unsupported("logprobs", "the probabilities of tokens are not known")
     if request.top_logprobs:
-        raise _unsupported("top_logprobs", "the probabilities of tokens are not known")
+        raise unsupported("top_logprobs", "the probabilities of tokens are not known")
 
 
-def _unsupported(param: str, why: str) -> UnsupportedParameter:
-    return UnsupportedParameter(f"Unsupported parameter '{param}': {why}.", param=param)
-
-
-def _settings(request: ChatCompletionRequest) -> TurnSettings:
+def _settings(request: ChatCompletionRequest, tool_choice: ToolChoice) -> TurnSettings:
     newer = _token_limit("max_completion_tokens", request.max_completion_tokens)
     older = _token_limit("max_tokens", request.max_tokens)
     stop = request.stop
@@ -180,6 +172,7 @@ def _settings(request: ChatCompletionRequest) -> TurnSettings:
         effort=_effort(request.reasoning_effort),
         max_tokens=older if newer is None else newer,
         stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
+        tool_choice=tool_choice,
     )
 
 
@@ -196,63 +189,3 @@ def _effort(value: str | None) -> Effort | None:
     if value is None:
         return None
     return Effort.LOW if value == "minimal" else Effort(value)
-
-
-# -- Messages -----------------------------------------------------------------
-
-
-def _conversation(entries: list[ChatMessage]) -> tuple[tuple[Message, ...], str]:
-    """
-    Return the conversation proper, and the system prompt that its system and developer messages make.
-    """
-    if not entries:
-        raise invalid("messages", "an array of at least one message")
-    system: list[str] = []
-    messages: list[Message] = []
-    last = 0
-    for index, entry in enumerate(entries):
-        text = _message_text(entry, f"messages[{index}]")
-        if entry.role in ("system", "developer"):
-            system.append(text)
-        else:
-            messages.append(Message(Role(entry.role), text))
-            last = index
-    if not any(message.role is Role.USER for message in messages):
-        raise invalid("messages", "at least one message of role 'user'")
-    if messages[-1].role is Role.ASSISTANT:
-        raise _unsupported(f"messages[{last}]", "the last message must be the user's, no answer can be continued")
-    return tuple(messages), "\n\n".join(filter(None, system))
-
-
-def _message_text(entry: ChatMessage, param: str) -> str:
-    if entry.role in ("tool", "function"):
-        raise _unsupported(f"{param}.role", f"messages of role '{entry.role}' cannot be sent")
-    if entry.role != "assistant":
-        if entry.content is None:
-            raise missing(f"{param}.content")
-        return _content_text(entry.content, f"{param}.content", ("text",))
-    if entry.tool_calls:
-        raise _unsupported(f"{param}.tool_calls", "calls of tools cannot be sent")
-    if entry.function_call is not None:
-        raise _unsupported(f"{param}.function_call", "calls of functions cannot be sent")
-    return _content_text(entry.content or "", f"{param}.content", ("text", "refusal")) or entry.refusal or ""
-
-
-def _content_text(content: str | list[ContentPart], param: str, kinds: tuple[str, ...]) -> str:
-    """
-    Return the content as one text; parts are set off from each other by a line break.
-    """
-    if isinstance(content, str):
-        return content
-    return "\n".join(_part_text(part, f"{param}[{index}]", kinds) for index, part in enumerate(content))
-
-
-def _part_text(part: ContentPart, param: str, kinds: tuple[str, ...]) -> str:
-    if part.type in _OTHER_PARTS:
-        raise _unsupported(param, f"parts of type '{part.type}' cannot be sent")
-    if part.type not in kinds:
-        raise invalid(f"{param}.type", "one of " + ", ".join(f"'{kind}'" for kind in kinds))
-    text = part.refusal if part.type == "refusal" else part.text
-    if text is None:
-        raise missing(f"{param}.{part.type}")
-    return text

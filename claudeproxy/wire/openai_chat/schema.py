@@ -8,7 +8,7 @@ parameter then does is decided in :mod:`claudeproxy.wire.openai_chat.request`.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Raw, Struct
 
@@ -42,6 +42,25 @@ class ContentPart(Struct):
     refusal: str | None = None
 
 
+class CalledFunction(Struct):
+    """
+    The function that an assistant's message calls.
+    """
+
+    name: str
+    arguments: str = ""
+
+
+class MessageToolCall(Struct):
+    """
+    One call in an assistant's message.
+    """
+
+    id: Annotated[str, Meta(min_length=1)]
+    function: CalledFunction | None = None
+    type: str = "function"
+
+
 class ChatMessage(Struct):
     """
     One message of any role.
@@ -50,8 +69,47 @@ class ChatMessage(Struct):
     role: Literal["developer", "system", "user", "assistant", "tool", "function"]
     content: str | list[ContentPart] | None = None
     refusal: str | None = None
-    tool_calls: list[Raw] | None = None
-    function_call: _Object | None = None
+    tool_calls: list[MessageToolCall] | None = None
+    function_call: CalledFunction | None = None
+    tool_call_id: str | None = None
+    name: str | None = None
+
+
+class FunctionDefinition(Struct):
+    """
+    A function that the model may call.
+    """
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class ToolDefinition(Struct):
+    """
+    A tool: only functions are known.
+    """
+
+    type: str = "function"
+    function: FunctionDefinition | None = None
+
+
+class NamedFunction(Struct):
+    """
+    The name of a function.
+    """
+
+    name: str
+
+
+class NamedTool(Struct):
+    """
+    The tool that must be called.
+    """
+
+    type: str = "function"
+    function: NamedFunction | None = None
 
 
 class StreamOptions(Struct):
@@ -95,11 +153,11 @@ class ChatCompletionRequest(Struct):
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
 
     # Tools, structured output and other modalities.
-    tools: list[_Object] | None = None
-    tool_choice: Literal["none", "auto", "required"] | _Object | None = None
+    tools: Annotated[list[ToolDefinition], Meta(max_length=128)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None
-    functions: list[_Object] | None = None
-    function_call: Literal["none", "auto"] | _Object | None = None
+    functions: Annotated[list[FunctionDefinition], Meta(max_length=128)] | None = None
+    function_call: Literal["none", "auto"] | NamedFunction | None = None
     response_format: ResponseFormat | None = None
     modalities: list[Literal["text", "audio"]] | None = None
     audio: _Object | None = None

@@ -1,5 +1,5 @@
 """
-Stream events of Anthropic's Messages API, decoded to the neutral model.
+Stream events of the Messages API, decoded to the neutral model.
 """
 
 from __future__ import annotations
@@ -9,7 +9,17 @@ from attrs import frozen
 
 from claudeproxy.core.events import FinishReason, ReasoningDelta, TextDelta, Usage
 
-__all__ = ["MessageStart", "MessageStop", "TokenCounts", "decode_event", "finish_reason"]
+__all__ = [
+    "BlockEnded",
+    "CallInput",
+    "CallStarted",
+    "MessageStart",
+    "MessageStop",
+    "ModelOutput",
+    "TokenCounts",
+    "decode_event",
+    "finish_reason",
+]
 
 
 class _OutputDetails(msgspec.Struct):
@@ -61,10 +71,37 @@ class MessageStop:
     """Output tokens are the whole message's; input tokens may be left out."""
 
 
+@frozen
+class CallStarted:
+    """
+    A block begins in which the model calls a tool.
+    """
+
+    call_id: str
+    name: str
+
+
+@frozen
+class CallInput:
+    """
+    A piece of a call's arguments, never empty.
+    """
+
+    text: str
+
+
+@frozen
+class BlockEnded:
+    """
+    A block has ended, of whatever kind.
+    """
+
+
 class _Delta(msgspec.Struct):
     type: str = ""
     text: str = ""
     thinking: str = ""
+    partial_json: str = ""
     stop_reason: str | None = None
 
 
@@ -72,8 +109,15 @@ class _Message(msgspec.Struct):
     usage: TokenCounts | None = None
 
 
+class _Block(msgspec.Struct):
+    type: str = ""
+    id: str = ""
+    name: str = ""
+
+
 class _Event(msgspec.Struct):
     type: str = ""
+    content_block: _Block | None = None
     delta: _Delta | None = None
     message: _Message | None = None
     usage: TokenCounts | None = None
@@ -86,16 +130,21 @@ class _Kind(msgspec.Struct):
 _decode_kind = msgspec.json.Decoder(_Kind).decode
 _decode = msgspec.json.Decoder(_Event).decode
 
-_KINDS = frozenset({"content_block_delta", "message_start", "message_delta"})
+_KINDS = frozenset(
+    {"content_block_start", "content_block_delta", "content_block_stop", "message_start", "message_delta"}
+)
+
+ModelOutput = TextDelta | ReasoningDelta | CallStarted | CallInput | BlockEnded | MessageStart | MessageStop
 
 _FINISH_REASONS = {
     "max_tokens": FinishReason.LENGTH,
     "model_context_window_exceeded": FinishReason.LENGTH,
     "refusal": FinishReason.CONTENT_FILTER,
+    "tool_use": FinishReason.TOOL_CALLS,
 }
 
 
-def decode_event(event: bytes) -> TextDelta | ReasoningDelta | MessageStart | MessageStop | None:
+def decode_event(event: bytes) -> ModelOutput | None:
     """
     Decode one stream event; None for one that carries nothing that is shown or counted.
 
@@ -110,6 +159,12 @@ def decode_event(event: bytes) -> TextDelta | ReasoningDelta | MessageStart | Me
             return TextDelta(delta.text)
         case "content_block_delta" if delta is not None and delta.type == "thinking_delta" and delta.thinking:
             return ReasoningDelta(delta.thinking)
+        case "content_block_delta" if delta is not None and delta.type == "input_json_delta" and delta.partial_json:
+            return CallInput(delta.partial_json)
+        case "content_block_start" if decoded.content_block is not None and decoded.content_block.type == "tool_use":
+            return CallStarted(decoded.content_block.id, decoded.content_block.name)
+        case "content_block_stop":
+            return BlockEnded()
         case "message_start" if decoded.message is not None:
             return MessageStart((decoded.message.usage or TokenCounts()).usage())
         case "message_delta" if delta is not None and delta.stop_reason is not None:

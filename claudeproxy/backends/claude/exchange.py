@@ -1,0 +1,50 @@
+"""
+What can be said to the CLI in its own way, so that the API gets it unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from claudeproxy.backends.claude.parking import Results
+from claudeproxy.core.chat import Message, Text, ToolResult
+
+__all__ = ["are_plain_results", "is_plain_prompt", "results_of"]
+
+_LONGEST_RESULT = 400_000
+"""Characters of a result; from half a million on the CLI puts it into a file (seen)."""
+_DOTS = (Text("."),)
+
+
+def is_plain_prompt(messages: Sequence[Message]) -> bool:
+    """
+    Whether a user's messages can be one line to the CLI: pictures would be made smaller (seen).
+    """
+    return all(isinstance(part, Text) for message in messages for part in message.parts)
+
+
+def are_plain_results(messages: Sequence[Message]) -> bool:
+    """
+    Whether a parked process can be told these: results with some text, no pictures, and nothing beside them. For an
+    empty one the CLI has words of its own, and what a user says meanwhile becomes a remark of the system (seen).
+    """
+    return all(
+        isinstance(part, ToolResult)
+        and all(isinstance(each, Text) for each in part.content)
+        and 0 < len("".join(each.text for each in part.content if isinstance(each, Text)).strip()) <= _LONGEST_RESULT
+        for message in messages
+        for part in message.parts
+    )
+
+
+def results_of(messages: Sequence[Message]) -> Results:
+    """
+    Return what functions returned, as the CLI is told it. Where the API gets the conversation from us, a dot will do.
+    """
+    plain = are_plain_results(messages)
+    return {
+        part.call_id: tuple(part.content) if plain else _DOTS
+        for message in messages
+        for part in message.parts
+        if isinstance(part, ToolResult)
+    }

@@ -1,0 +1,56 @@
+"""
+The client's functions, as a process of the CLI sees them: an MCP server whose answers take as long as the client.
+
+The CLI asks for one call after the other, and only goes on when it is answered. So the model's calls end one request of
+the client, the process waits, parked, and the client's next request brings what the functions returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import define, field
+
+from claudeproxy.core.chat import Image, Text
+from claudeproxy.wire.claude_cli import McpRequest, mcp_answer, tool_answer
+
+__all__ = ["Parking", "Results"]
+
+Results = Mapping[str, tuple[Text | Image, ...]]
+"""What functions returned, by the ids of the calls."""
+
+
+@define
+class Parking:
+    """
+    What one process has asked for, and what it is still to be told.
+    """
+
+    tools: tuple[str, ...] = ()
+    """The names of the conversation's functions."""
+    waits: bool = False
+    """Whether the process is parked."""
+    _asked: dict[str, McpRequest] = field(init=False, factory=dict)
+    """Calls that the CLI has asked for, by their ids."""
+    _returned: dict[str, tuple[Text | Image, ...]] = field(init=False, factory=dict)
+    """What it will ask for."""
+
+    def heard(self, request: McpRequest) -> bytes | None:
+        """
+        Return what to answer the CLI, or None while that is not known.
+        """
+        if request.method != "tools/call":
+            return mcp_answer(request, self.tools)
+        if request.call_id in self._returned:
+            return tool_answer(request, self._returned.pop(request.call_id))
+        self._asked[request.call_id] = request
+        return None
+
+    def give(self, results: Results) -> bytes:
+        """
+        Take what the functions returned; the process goes on. Returns what to tell it at once.
+        """
+        self.waits = False
+        self._returned.update(results)
+        answerable = [call_id for call_id in self._asked if call_id in self._returned]
+        return b"".join(tool_answer(self._asked.pop(each), self._returned.pop(each)) for each in answerable)

@@ -1,0 +1,56 @@
+"""
+How long a conversation may be, where an operator has said so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from claudeproxy.core.chat import Message, Part, Text, ToolCall, ToolResult
+from claudeproxy.errors import InvalidValue
+
+__all__ = ["ConversationSize"]
+
+
+@frozen
+class ConversationSize:
+    """
+    The largest conversation; 0 is no limit.
+    """
+
+    messages: int = 0
+    characters: int = 0
+    """Of texts, calls of functions and what these return; pictures count nothing."""
+
+    def check(self, messages: Sequence[Message], system: str = "") -> None:
+        """
+        Let a conversation pass.
+
+        :raises InvalidValue: it is too long.
+        """
+        if 0 < self.messages < len(messages):
+            raise InvalidValue(
+                f"The conversation has {len(messages)} messages, and no more than {self.messages} are allowed.",
+                param="messages",
+            )
+        if self.characters:
+            length = len(system) + sum(_length(part) for message in messages for part in message.parts)
+            if length > self.characters:
+                raise InvalidValue(
+                    f"The conversation has {length} characters, and no more than {self.characters} are allowed.",
+                    param="messages",
+                )
+
+
+def _length(part: Part) -> int:
+    match part:
+        case Text(text=text):
+            return len(text)
+        case ToolCall(arguments=arguments):
+            return len(arguments)
+        case ToolResult(content=content):
+            return sum(map(_length, content))
+        case _:
+            return 0

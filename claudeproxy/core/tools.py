@@ -1,0 +1,58 @@
+"""
+The functions that a client offers to the model, and how the model is to use them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from attrs import field, frozen
+
+__all__ = ["Tool", "ToolChoice", "ToolUse"]
+
+
+@frozen
+class Tool:
+    """
+    One function, which the client runs when the model calls it.
+    """
+
+    name: str
+    description: str = ""
+    schema: Mapping[str, Any] = field(factory=lambda: {"type": "object", "properties": {}})
+    """JSON Schema of its arguments."""
+    strict: bool | None = None
+    """Whether the arguments must keep to the schema; None when the client did not say."""
+
+
+class ToolUse(StrEnum):
+    """
+    Whether the model calls functions.
+    """
+
+    AUTO = "auto"
+    NONE = "none"
+    REQUIRED = "required"
+    ONE = "one"
+
+
+@frozen
+class ToolChoice:
+    """
+    What one turn asks for.
+    """
+
+    use: ToolUse = ToolUse.AUTO
+    name: str = ""
+    """With ``ONE``: which function must be called."""
+    parallel: bool = True
+    """Whether one answer may hold several calls."""
+
+    @property
+    def forced(self) -> bool:
+        """
+        Whether the model has no choice but to call.
+        """
+        return self.use in (ToolUse.REQUIRED, ToolUse.ONE)

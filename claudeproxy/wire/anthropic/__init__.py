@@ -1,0 +1,30 @@
+"""
+Anthropic's Messages API: ``content`` makes its messages of the neutral model, ``events`` decodes its streams to it.
+"""
+
+from claudeproxy.wire.anthropic.content import content_blocks, message_objects
+from claudeproxy.wire.anthropic.events import (
+    BlockEnded,
+    CallInput,
+    CallStarted,
+    MessageStart,
+    MessageStop,
+    ModelOutput,
+    TokenCounts,
+    decode_event,
+    finish_reason,
+)
+
+__all__ = [
+    "BlockEnded",
+    "CallInput",
+    "CallStarted",
+    "MessageStart",
+    "MessageStop",
+    "ModelOutput",
+    "TokenCounts",
+    "content_blocks",
+    "decode_event",
+    "finish_reason",
+    "message_objects",
+]

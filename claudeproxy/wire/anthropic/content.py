@@ -1,0 +1,68 @@
+"""
+The neutral model's messages in the form of the Messages API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+
+from claudeproxy.core.chat import Document, Image, Message, Part, Text, ToolCall, ToolResult
+
+__all__ = ["content_blocks", "message_objects"]
+
+
+def message_objects(messages: Iterable[Message]) -> list[dict[str, Any]]:
+    """
+    Return the messages of a request; neighbours of one role are one message, as the API wants the results of calls.
+
+    The last block of the last message is marked, so that the API's cache keeps what comes before it.
+    """
+    objects = [
+        {"role": role.value, "content": content_blocks(part for message in group for part in message.parts)}
+        for role, group in groupby(messages, key=attrgetter("role"))
+    ]
+    if objects:
+        objects[-1]["content"][-1]["cache_control"] = {"type": "ephemeral"}
+    return objects
+
+
+def content_blocks(parts: Iterable[Part]) -> list[dict[str, Any]]:
+    """
+    Return the blocks that a message of these parts has.
+    """
+    return [_block(part) for part in parts]
+
+
+def _block(part: Part) -> dict[str, Any]:
+    match part:
+        case Text(text=text):
+            return {"type": "text", "text": text}
+        case Image():
+            return {"type": "image", "source": _source(part)}
+        case Document(title=title):
+            return {"type": "document", "source": _source(part), **({"title": title} if title else {})}
+        case ToolCall(call_id=call_id, name=name, arguments=arguments):
+            return {"type": "tool_use", "id": call_id, "name": name, "input": _input(arguments)}
+        case ToolResult(call_id=call_id, content=content):
+            return {"type": "tool_result", "tool_use_id": call_id, "content": content_blocks(content)}
+
+
+def _input(arguments: str) -> Any:
+    """
+    Return a call's arguments as the API has them, always an object.
+    """
+    try:
+        decoded = msgspec.json.decode(arguments or b"{}")
+    except msgspec.DecodeError:
+        decoded = None
+    # What the model wrote wrongly it is to see as it was.
+    return decoded if isinstance(decoded, dict) else {"_unparsed": arguments}
+
+
+def _source(part: Image | Document) -> dict[str, Any]:
+    return {"type": "base64", "media_type": part.media_type, "data": part.data}

@@ -1,0 +1,145 @@
+"""
+The messages of a Chat Completions request.
+"""
+
+from __future__ import annotations
+
+from claudeproxy.core.chat import Message, Part, Role, Text, ToolCall, ToolResult
+from claudeproxy.errors import InvalidValue
+from claudeproxy.wire.openai_chat.schema import ChatMessage, ContentPart, MessageToolCall
+from claudeproxy.wire.validation import invalid, missing, unsupported
+
+__all__ = ["decode_messages"]
+
+_OTHER_PARTS = frozenset({"image_url", "file", "input_audio"})
+
+
+def decode_messages(entries: list[ChatMessage]) -> tuple[tuple[Message, ...], str]:
+    """
+    Return the conversation proper, and the system prompt that its system and developer messages make.
+
+    :raises ClaudeProxyError: with status 400, as ``decode_request`` does.
+    """
+    if not entries:
+        raise invalid("messages", "an array of at least one message")
+    system: list[str] = []
+    messages: list[Message] = []
+    calls = _Calls()
+    last = 0
+    for index, entry in enumerate(entries):
+        param = f"messages[{index}]"
+        if entry.role in ("system", "developer"):
+            system.append("\n".join(part.text for part in _said(entry, param)))
+            continue
+        messages.append(_message(entry, param, calls))
+        last = index
+    calls.settle(f"messages[{last}]")
+    if not any(message.role is Role.USER for message in messages):
+        raise invalid("messages", "at least one message of role 'user'")
+    if messages[-1].role is Role.ASSISTANT:
+        raise unsupported(f"messages[{last}]", "the last message must be the user's, no answer can be continued")
+    return tuple(messages), "\n\n".join(filter(None, system))
+
+
+class _Calls:
+    """
+    The calls of the last answer, which must all have their results before anything else is said.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[str, str] = {}
+        """Names of the functions by the calls' ids."""
+        self._answered = False
+        """Whether there was an answer. Results before it belong to a session, which knows its calls."""
+
+    def begin(self, calls: tuple[ToolCall, ...], param: str) -> None:
+        self.settle(param)
+        self._answered = True
+        for index, call in enumerate(calls):
+            if call.call_id in self._open:
+                raise invalid(f"{param}.tool_calls[{index}].id", "an id that no other call has")
+            self._open[call.call_id] = call.name
+
+    def result(self, call_id: str, param: str) -> None:
+        if self._open.pop(call_id, None) is None and self._answered:
+            raise invalid(param, "the id of a call in the answer before, which has no result yet")
+
+    def of_function(self, name: str, param: str) -> str:
+        """
+        Return the id of the open call of a function.
+        """
+        for call_id, called in self._open.items():
+            if called == name:
+                return call_id
+        raise invalid(param, "the name of the function that the answer before calls")
+
+    def settle(self, param: str) -> None:
+        if self._open:
+            missing = ", ".join(self._open)
+            raise InvalidValue(
+                "An answer that calls functions must be followed by a message of role 'tool' for each call; these have "
+                f"none: {missing}.",
+                param=param,
+            )
+
+
+def _message(entry: ChatMessage, param: str, calls: _Calls) -> Message:
+    if entry.role == "assistant":
+        return _answer(entry, param, calls)
+    if entry.role == "tool":
+        if entry.tool_call_id is None:
+            raise missing(f"{param}.tool_call_id")
+        calls.result(entry.tool_call_id, f"{param}.tool_call_id")
+        return Message(Role.USER, (ToolResult(entry.tool_call_id, _said(entry, param)),))
+    if entry.role == "function":
+        if entry.name is None:
+            raise missing(f"{param}.name")
+        call_id = calls.of_function(entry.name, f"{param}.name")
+        calls.result(call_id, f"{param}.name")
+        return Message(Role.USER, (ToolResult(call_id, _said(entry, param)),))
+    calls.settle(param)
+    return Message(Role.USER, _said(entry, param))
+
+
+def _answer(entry: ChatMessage, param: str, calls: _Calls) -> Message:
+    parts: list[Part] = [*_content(entry.content or "", f"{param}.content", ("text", "refusal"))]
+    if not entry.content and entry.refusal:
+        parts.append(Text(entry.refusal))
+    called = tuple(_call(call, f"{param}.tool_calls[{index}]") for index, call in enumerate(entry.tool_calls or ()))
+    if entry.function_call is not None and not called:
+        # The older form has no ids; the message's place makes one.
+        call_id = "call_" + param.replace("[", "_").rstrip("]")
+        called = (ToolCall(call_id, entry.function_call.name, entry.function_call.arguments),)
+    calls.begin(called, param)
+    return Message(Role.ASSISTANT, (*parts, *called))
+
+
+def _call(call: MessageToolCall, param: str) -> ToolCall:
+    if call.type != "function":
+        raise unsupported(f"{param}.type", "only calls of type 'function' can be sent")
+    if call.function is None:
+        raise missing(f"{param}.function")
+    return ToolCall(call.id, call.function.name, call.function.arguments)
+
+
+def _said(entry: ChatMessage, param: str) -> tuple[Text, ...]:
+    if entry.content is None:
+        raise missing(f"{param}.content")
+    return _content(entry.content, f"{param}.content", ("text",))
+
+
+def _content(content: str | list[ContentPart], param: str, kinds: tuple[str, ...]) -> tuple[Text, ...]:
+    if isinstance(content, str):
+        return (Text(content),) if content else ()
+    return tuple(Text(_part_text(part, f"{param}[{index}]", kinds)) for index, part in enumerate(content))
+
+
+def _part_text(part: ContentPart, param: str, kinds: tuple[str, ...]) -> str:
+    if part.type in _OTHER_PARTS:
+        raise unsupported(param, f"parts of type '{part.type}' cannot be sent")
+    if part.type not in kinds:
+        raise invalid(f"{param}.type", "one of " + ", ".join(f"'{kind}'" for kind in kinds))
+    text = part.refusal if part.type == "refusal" else part.text
+    if text is None:
+        raise missing(f"{param}.{part.type}")
+    return text

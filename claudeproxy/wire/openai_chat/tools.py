@@ -1,0 +1,75 @@
+"""
+The functions of a Chat Completions request, and the older parameters for the same.
+"""
+
+from __future__ import annotations
+
+import re
+
+from claudeproxy.core.tools import Tool, ToolChoice, ToolUse
+from claudeproxy.wire.openai_chat.schema import ChatCompletionRequest, FunctionDefinition, NamedFunction, ToolDefinition
+from claudeproxy.wire.validation import invalid, missing, unsupported
+
+__all__ = ["decode_tool_choice", "decode_tools"]
+
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_NO_ARGUMENTS = {"type": "object", "properties": {}}
+
+
+def decode_tools(request: ChatCompletionRequest) -> tuple[Tool, ...]:
+    """
+    Return the functions that the model may call.
+
+    :raises InvalidValue: a name that OpenAI does not allow, or twice the same; a schema that is not an object's.
+    :raises UnsupportedParameter: a tool that is no function.
+    """
+    tools = [_tool(tool, f"tools[{index}]") for index, tool in enumerate(request.tools or ())]
+    tools += [_function(function, f"functions[{index}]") for index, function in enumerate(request.functions or ())]
+    names: set[str] = set()
+    for index, tool in enumerate(tools):
+        if tool.name in names:
+            where = f"tools[{index}].function.name" if request.tools else f"functions[{index}].name"
+            raise invalid(where, f"a name that no other function has, not {tool.name!r} again")
+        names.add(tool.name)
+    return tuple(tools)
+
+
+def decode_tool_choice(request: ChatCompletionRequest, tools: tuple[Tool, ...]) -> ToolChoice:
+    """
+    Return how the model is to use the functions.
+
+    :raises InvalidValue: it is to call one that there is not.
+    """
+    parallel = request.parallel_tool_calls is not False
+    choice = request.tool_choice if request.tool_choice is not None else request.function_call
+    param = "tool_choice" if request.tool_choice is not None else "function_call"
+    if isinstance(choice, str):
+        use = ToolUse(choice)
+        if use is ToolUse.REQUIRED and not tools:
+            raise invalid(param, "'none' or 'auto' where there are no tools")
+        return ToolChoice(use, parallel=parallel)
+    if choice is None:
+        return ToolChoice(parallel=parallel)
+    function = choice if isinstance(choice, NamedFunction) else choice.function
+    if function is None:
+        raise unsupported("tool_choice", "its type can only be 'function'")
+    if function.name not in {tool.name for tool in tools}:
+        raise invalid(param, "the name of one of the tools")
+    return ToolChoice(ToolUse.ONE, function.name, parallel)
+
+
+def _tool(tool: ToolDefinition, param: str) -> Tool:
+    if tool.type != "function":
+        raise unsupported(f"{param}.type", "only tools of type 'function' can be called")
+    if tool.function is None:
+        raise missing(f"{param}.function")
+    return _function(tool.function, f"{param}.function")
+
+
+def _function(function: FunctionDefinition, param: str) -> Tool:
+    if not _NAME.fullmatch(function.name):
+        raise invalid(f"{param}.name", "1 to 64 letters, digits, underscores or dashes")
+    schema = function.parameters or _NO_ARGUMENTS
+    if schema.get("type", "object") != "object":
+        raise invalid(f"{param}.parameters", "a JSON Schema of type 'object'")
+    return Tool(function.name, function.description or "", {"type": "object", **schema}, function.strict)
