@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from claudeproxy.config import LimitsConfig, ServerConfig
 from tests.memory.wire import KEY, Answer, House, Wire, chat_body
 
-CASES = int(os.environ.get("FUZZ_CASES", "200"))
+CASES = int(os.environ.get("FUZZ_CASES", "100"))
 
 LARGE = ServerConfig(max_body_bytes=20_000)
 

@@ -153,7 +153,7 @@ others = st.tuples(
 pauses = st.tuples(st.just("wait"), st.sampled_from([0.02, 0.3, 6.0, 40.0]))
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(places=st.integers(1, 4), at_once=st.integers(1, 3), steps=st.lists(arrivals | others | pauses, max_size=80))
 def test_whatever_happens_every_place_comes_back(
     places: int, at_once: int, steps: list[Any], logged_failures: LoggedFailures
