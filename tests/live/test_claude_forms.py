@@ -15,7 +15,7 @@ from claudeproxy.core.events import FinishReason, TextDelta, ToolCallStarted
 from claudeproxy.core.tools import Tool, ToolChoice, ToolUse
 from claudeproxy.errors import AnswerNotJSON, RequestRefused
 from claudeproxy.testing.anthropic import StubAnthropic
-from tests.live.claude import LiveBackend, Make, RecordingSink, chat
+from tests.live.claude import LiveBackend, Make, RecordingSink, chat, said
 
 SCHEMA = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"], "additionalProperties": False}
 PLACE = AnswerFormat(SCHEMA, "place", "Where it is.")
