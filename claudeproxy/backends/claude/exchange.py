@@ -14,14 +14,18 @@ __all__ = ["are_plain_results", "is_plain_prompt", "results_of"]
 _LONGEST_RESULT = 400_000
 """Characters of a result; from half a million on the CLI puts it into a file (seen)."""
 _DOTS = (Text("."),)
+_BLANKS = "\ufeff" + "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
 
 
 def is_plain_prompt(messages: Sequence[Message]) -> bool:
     """
-    Whether messages can be one line to the CLI: the user's, and without pictures, which would be made smaller (seen).
+    Whether messages can be one line to the CLI: the user's, and without pictures, which would be made smaller (seen),
+    or texts that JavaScript takes for blank, which would be left out (seen).
     """
     return all(
-        message.role is Role.USER and all(isinstance(part, Text) for part in message.parts) for message in messages
+        message.role is Role.USER
+        and all(isinstance(part, Text) and part.text.strip(_BLANKS) for part in message.parts)
+        for message in messages
     )
 
 
