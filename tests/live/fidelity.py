@@ -187,7 +187,9 @@ class Player:
         folder = CompletionFolder("chatcmpl-1", decoded.model, 1)
         for event in sink.events:
             folder.add(event)
-        (recorded,) = self._stub.requests[before:]
+        recorded, *more = self._stub.requests[before:]
+        for each in more:
+            raise Deviation(f"the API was asked again: {json.dumps(each.body['messages'][-3:])[:2000]}")
         assert sink.head is not None
         return _Served(
             json.loads(folder.body())["choices"][0]["message"],
