@@ -120,12 +120,10 @@ def conversation(dice: Dice) -> Conversation:
     plain = dice.once_in(3)
     turns: list[Turn] = []
     for number in range(dice.choice((1, 2, 3, 3, 4, 5))):
-        turn = _turn(dice, current, plain)
-        if number == 0:
-            turn = evolve(turn, way=Way.GROWN, loss=Loss.NONE, functions=None)
-        elif turn.functions is not None:
-            current = turn.functions
-        turns.append(turn)
+        functions = dice.offer() if number and dice.once_in(30) else None
+        current = current if functions is None else functions
+        turn = evolve(_turn(dice, current, plain), functions=functions)
+        turns.append(turn if number else evolve(turn, way=Way.GROWN, loss=Loss.NONE))
     return Conversation(history, offer, turns)
 
 
@@ -220,32 +218,45 @@ def _answered(dice: Dice, calls: list[JSON]) -> JSON:
 
 
 def _turn(dice: Dice, offer: JSON, plain: bool) -> Turn:
-    functions = dice.offer() if dice.once_in(30) else None
-    offer = offer if functions is None else functions
     loss = Loss.NONE
     if dice.once_in(12):
         loss = dice.choice((Loss.EVICTED, Loss.KILLED, Loss.EVICTED, Loss.KILLED, Loss.RESTART))
+    options = _options(dice, offer)
+    prefill = None if plain or not dice.once_in(15) else {"role": "assistant", "content": _content(dice)}
     return Turn(
         said=_said(dice, plain),
-        answer=_answer(dice, names_of(offer)),
+        answer=_answer(dice, names_of(offer), options, begun=prefill is not None),
         way=dice.choice((Way.GROWN, Way.GROWN, Way.GROWN, Way.NAMED, Way.NAMED, Way.NAMED_WHOLE)),
         loss=loss,
         speaks=not plain and dice.once_in(5),
         results=tuple("done" if plain else _output(dice) for _ in range(dice.randint(1, 3))),
         order=tuple(dice.random() for _ in range(9)),
-        prefill=None if plain or not dice.once_in(15) else {"role": "assistant", "content": _content(dice)},
+        prefill=prefill,
         echo=dice.choice((*Echo, Echo.EXACT, Echo.EXACT, Echo.SLIM, Echo.SLIM)),
-        options=_options(dice, offer),
-        functions=functions,
+        options=options,
     )
 
 
-def _answer(dice: Dice, names: list[str]) -> Answer:
-    count = dice.choice((0, 0, 0, 1, 1, 2, 3, 4)) if names else 0
-    calls = tuple((dice.choice(names), dice.arguments()) for _ in range(count))
+def _answer(dice: Dice, names: list[str], options: JSON, *, begun: bool) -> Answer:
+    """
+    Draw an answer that a model can give.
+
+    :param begun: whether the client has written its beginning.
+    """
+    choice = options.get("tool_choice", options.get("function_call", "auto"))
+    forced = choice not in ("auto", "none")
+    most = 1 if options.get("parallel_tool_calls") is False or "function_call" in options else 4
+    count = min(most, dice.choice((1, 1, 2, 3, 4) if forced else (0, 0, 0, 1, 1, 2, 3, 4)))
+    if isinstance(choice, dict):
+        names = [choice.get("function", choice)["name"]]
+    elif names and dice.once_in(20):
+        # Models make functions up.
+        names = [dice.name()]
+    calls = tuple((dice.choice(names), dice.arguments()) for _ in range(count)) if names and choice != "none" else ()
     silent = bool(calls) and dice.once_in(2)
     text = None if silent else dice.text() if dice.once_in(5) else dice.words()
-    return Answer(text, calls, thinking=dice.once_in(4))
+    # Nobody thinks when forced to call, or in the middle of an answer.
+    return Answer(text, calls, thinking=dice.once_in(4) and not forced and not begun)
 
 
 def _options(dice: Dice, offer: JSON) -> JSON:

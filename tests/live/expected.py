@@ -44,7 +44,7 @@ def expected_messages(messages: Sequence[JSON]) -> list[JSON]:
             told[-1]["content"] += blocks
         elif blocks:
             told.append({"role": role, "content": blocks})
-    return told
+    return _in_order(told)
 
 
 def without_end_blanks(told: list[JSON]) -> list[JSON]:
@@ -171,7 +171,16 @@ def recorded_messages(body: JSON) -> tuple[list[JSON], list[list[JSON]]]:
         else:
             told.append({**message, "content": said})
             thoughts.append(thought)
-    return told, thoughts
+    return _in_order(told), thoughts
+
+
+def _in_order(messages: list[JSON]) -> list[JSON]:
+    """Put the results of functions, which have ids and no need of an order, into one."""
+    for message in messages:
+        results = [block for block in message["content"] if block["type"] == "tool_result"]
+        others = [block for block in message["content"] if block["type"] != "tool_result"]
+        message["content"] = sorted(results, key=lambda block: block["tool_use_id"]) + others
+    return messages
 
 
 def _listed(content: Any) -> list[JSON]:

@@ -37,7 +37,7 @@ _NAMES = (
     *("StructuredOutput", "AskUserQuestion", "mcp__client__add", "mcp__other__x", "mcp__", "client", "__proto__"),
     *("constructor", "toString", "get-weather", "Get_Weather", "functions", "str_replace_based_edit_tool", "computer"),
 )
-_KEYS = ("city", "a b", "", "10", "2", "\u043a\u043b\u044e\u0447", "$ref", "__proto__", "type", "constructor", "\x00")
+_KEYS = ("city", "a b", "", "10", "2", "\u043a\u043b\u044e\u0447", "$ref", "toString", "type", "constructor", "\x00")
 _NUMBERS = (0, -1, 0.5, 2**53, 2**53 + 1, 2**63, -(2**63) - 1, 10**25, 0.1, 1e300, -0.0, 5e-324, 1e21, 1e-7, 1.0)
 _NO_OBJECTS = ('{"city": ', "[]", "null", '"text"', "12", "{'a': 1}", "{}{}", '{"a": 1e400}', '{"a": NaN}')
 _ODD_OBJECTS = ("", "{}", "{ }", '{"a":1,"a":2}', '{"b": 1.0, "a": 1e2}', '{"n": 1.10}', '{"\\u0061": "\\ud83d\\ude00"}')

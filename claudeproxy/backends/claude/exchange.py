@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from claudeproxy.backends.claude.blanks import is_blank
 from claudeproxy.backends.claude.parking import DOTS, Results
 from claudeproxy.core.chat import Message, Role, Text, ToolResult
 
@@ -13,17 +14,16 @@ __all__ = ["are_plain_results", "is_plain_prompt", "results_of"]
 
 _LONGEST_RESULT = 400_000
 """Characters of a result; from half a million on the CLI puts it into a file (seen)."""
-_BLANKS = "\ufeff" + "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
 
 
 def is_plain_prompt(messages: Sequence[Message]) -> bool:
     """
     Whether messages can be one line to the CLI: the user's, and without pictures, which would be made smaller (seen),
-    or texts that JavaScript takes for blank, which would be left out (seen).
+    or blank texts, which would be left out (seen).
     """
     return all(
         message.role is Role.USER
-        and all(isinstance(part, Text) and part.text.strip(_BLANKS) for part in message.parts)
+        and all(isinstance(part, Text) and not is_blank(part.text) for part in message.parts)
         for message in messages
     )
 

@@ -210,7 +210,7 @@ class ClaudeProcess(ProcessProtocol):
 
         done: Deferred[Outcome] = Deferred(cancelled)
         session_id, most = self.launch.session_id, self._caps.output
-        turn = Turn(emit, session_id, most, self.cost_usd, self._limits, self._park, form, done)
+        turn = Turn(emit, session_id, most, self.cost_usd, self._limits, self._park, form, self.tools, done)
         self._turn = turn
         self._stdin.write(line())
         return done
