@@ -104,6 +104,8 @@ class Player:
     counts: Counter[str] = field(factory=Counter)
     """How many turns went which way; a fuzz that never goes a way proves nothing of it."""
     _live: LiveBackend = field(init=False)
+    _before: int = field(init=False, default=0)
+    """Processes that were started before the daemon was."""
     _over: set[str] = field(init=False, factory=set)
     """The CLI's sessions whose processes the backend has killed."""
 
@@ -125,6 +127,7 @@ class Player:
         finally:
             self._end_process(talk.process)
             self._stub.requests.clear()
+            self.counts["processes"] = self._before + self._live.started
 
     def stop(self) -> Any:
         """
@@ -278,6 +281,7 @@ class Player:
             file = SessionFile(self._state)
             file.write(self._live.sessions.all())
             await self._live.stop()
+            self._before += self._live.started
             self._live = self._make(self._stub, file.read())
             self._live.start()
         elif talk.process:
