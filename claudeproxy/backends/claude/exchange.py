@@ -43,7 +43,7 @@ def results_of(messages: Sequence[Message]) -> Results:
     """
     plain = are_plain_results(messages)
     return {
-        part.call_id: tuple(part.content) if plain else _DOTS
+        part.call_id: tuple(each for each in part.content if isinstance(each, Text)) if plain else _DOTS
         for message in messages
         for part in message.parts
         if isinstance(part, ToolResult)
