@@ -14,9 +14,10 @@ from typing import TypeVar
 from attrs import frozen
 
 from claudeproxy.config.kinds import MODEL_NAME, Key, Kind, Secret
+from claudeproxy.core.addresses import Destination
 from claudeproxy.core.proxies import UNIX, Proxy
 
-__all__ = ["MODEL_PATTERN", "Keys", "Listed", "ModelMap", "Names", "Origins", "Proxies"]
+__all__ = ["MODEL_PATTERN", "Destinations", "Keys", "Listed", "ModelMap", "Names", "Origins", "Proxies"]
 
 MODEL_PATTERN = MODEL_NAME.replace("[", "[*?", 1)
 
@@ -102,6 +103,27 @@ class Proxies(Listed[Proxy]):
 
     def render_toml(self, value: tuple[Proxy, ...]) -> str:
         return json.dumps([_written(proxy) for proxy in value])
+
+
+@frozen
+class Destinations(Listed[Destination]):
+    """
+    Networks, and hosts by their names.
+    """
+
+    allowed = "addresses, networks such as 10.0.0.0/8, and names of hosts, separated by commas; no ports, no *"
+
+    def item(self, text: str) -> Destination:
+        # A name's last label has a letter in front, so that a mistyped address is none.
+        if re.fullmatch(r"([a-z0-9_-]+\.)*[a-z][a-z0-9-]*", text.lower()):
+            return text.lower()
+        return ip_network(text)
+
+    def render(self, value: tuple[Destination, ...]) -> str:
+        return ",".join(_written(each) for each in value)
+
+    def render_toml(self, value: tuple[Destination, ...]) -> str:
+        return json.dumps([_written(each) for each in value])
 
 
 @frozen

@@ -19,8 +19,8 @@ Destination = Network | str
 
 _WEB_PORTS = frozenset({80, 443})
 
-# From IANA's registries of special-purpose addresses. Most of these Python's ``is_global`` knows as well, but which ones
-# depends on its version.
+# From IANA's registries of special-purpose addresses. Most of these Python's ``is_global`` knows as well, but which
+# ones depends on its version.
 _NOT_PUBLIC_4 = tuple(
     map(
         IPv4Network,

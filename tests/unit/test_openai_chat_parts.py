@@ -132,7 +132,10 @@ def test_a_link_is_left_for_later() -> None:
         ImageLink("https://example.com/a.png?x=1#y"),
         ImageLink("HTTP://example.com/b.png"),
     )
-    assert [part.param for part in parts[1:]] == ["messages[0].content[1].image_url.url", "messages[0].content[2].image_url"]
+    assert [part.param for part in parts[1:]] == [
+        "messages[0].content[1].image_url.url",
+        "messages[0].content[2].image_url",
+    ]
 
 
 def test_what_a_function_returns_may_have_pictures() -> None:

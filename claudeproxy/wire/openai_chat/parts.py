@@ -38,9 +38,7 @@ _ESCAPES = (("%2B", "+"), ("%2b", "+"), ("%2F", "/"), ("%2f", "/"), ("%3D", "=")
 """What of base64 a URL may have escaped."""
 
 
-def text_parts(
-    content: str | list[ContentPart], param: str, *, refusals: bool = False
-) -> tuple[Text, ...]:
+def text_parts(content: str | list[ContentPart], param: str, *, refusals: bool = False) -> tuple[Text, ...]:
     """
     Decode the content of a message that can only be text.
 
