@@ -116,7 +116,11 @@ class _Target:
         """
         Read a redirect that leads away from here.
         """
-        target = _Target.of(urljoin(self.url, location))
+        try:
+            url = urljoin(self.url, location)
+        except ValueError:
+            raise _Failed("it leads to a URL that is not valid") from None
+        target = _Target.of(url)
         if self.origin.secure and not target.origin.secure:
             raise _Failed("it leads from https to http")
         return target
