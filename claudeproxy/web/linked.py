@@ -64,7 +64,10 @@ class _Fetching:
         self._max_bytes = self._left = max_bytes
         self._times = Counter(link.url for link in links)
         """How often each URL occurs, and so how often its picture will be sent."""
-        different = list({link.url: link for link in reversed(links)}.values())[::-1]
+        first: dict[str, ImageLink] = {}
+        for link in links:
+            first.setdefault(link.url, link)
+        different = list(first.values())
         if len(different) > _MOST_LINKS:
             param = different[_MOST_LINKS].param
             raise InvalidValue(
