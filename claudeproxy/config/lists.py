@@ -15,7 +15,7 @@ from attrs import frozen
 
 from claudeproxy.config.kinds import MODEL_NAME, Key, Kind, Secret
 from claudeproxy.core.addresses import Destination
-from claudeproxy.core.proxies import UNIX, Proxy
+from claudeproxy.core.proxies import UNIX, Network, Proxy
 
 __all__ = ["MODEL_PATTERN", "Destinations", "Keys", "Listed", "ModelMap", "Names", "Origins", "Proxies"]
 
@@ -88,7 +88,20 @@ class Names(Listed[str]):
 
 
 @frozen
-class Proxies(Listed[Proxy]):
+class _Networks(Listed[Network | str]):
+    """
+    Networks of addresses, and words.
+    """
+
+    def render(self, value: tuple[Network | str, ...]) -> str:
+        return ",".join(_written(each) for each in value)
+
+    def render_toml(self, value: tuple[Network | str, ...]) -> str:
+        return json.dumps([_written(each) for each in value])
+
+
+@frozen
+class Proxies(_Networks):
     """
     Addresses, networks of them, and the word for those who come through a unix socket.
     """
@@ -98,17 +111,11 @@ class Proxies(Listed[Proxy]):
     def item(self, text: str) -> Proxy:
         return text if text == UNIX else ip_network(text)
 
-    def render(self, value: tuple[Proxy, ...]) -> str:
-        return ",".join(_written(proxy) for proxy in value)
-
-    def render_toml(self, value: tuple[Proxy, ...]) -> str:
-        return json.dumps([_written(proxy) for proxy in value])
-
 
 @frozen
-class Destinations(Listed[Destination]):
+class Destinations(_Networks):
     """
-    Networks, and hosts by their names.
+    Addresses, networks of them, and hosts by their names.
     """
 
     allowed = "addresses, networks such as 10.0.0.0/8, and names of hosts, separated by commas; no ports, no *"
@@ -118,12 +125,6 @@ class Destinations(Listed[Destination]):
         if re.fullmatch(r"([a-z0-9_-]+\.)*[a-z][a-z0-9-]*", text.lower()):
             return text.lower()
         return ip_network(text)
-
-    def render(self, value: tuple[Destination, ...]) -> str:
-        return ",".join(_written(each) for each in value)
-
-    def render_toml(self, value: tuple[Destination, ...]) -> str:
-        return json.dumps([_written(each) for each in value])
 
 
 @frozen
@@ -175,8 +176,8 @@ class ModelMap(Kind[Mapping[str, str]]):
         return "{ " + pairs + " }" if pairs else "{}"
 
 
-def _written(proxy: Proxy) -> str:
+def _written(network: Network | str) -> str:
     """
     Write a network of one address as that address.
     """
-    return str(proxy if isinstance(proxy, str) or proxy.num_addresses > 1 else proxy.network_address)
+    return str(network if isinstance(network, str) or network.num_addresses > 1 else network.network_address)

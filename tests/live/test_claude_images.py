@@ -87,6 +87,14 @@ async def ask(client: OpenAI, messages: list[Any], **more: Any) -> Any:
     return message
 
 
+def refused(client: OpenAI, parts: list[Any]) -> BadRequestError:
+    """The error that a user's message leads to."""
+    messages: list[Any] = [{"role": "user", "content": parts}]
+    with pytest.raises(BadRequestError) as raised:
+        client.chat.completions.create(model="sonnet", messages=messages)
+    return raised.value
+
+
 def sent(recorded: RecordedRequest) -> list[tuple[str, Any]]:
     """The messages that the API got, without the marks for its cache."""
     return [
@@ -192,14 +200,20 @@ async def test_what_cannot_be_had_is_named(
     """By default nothing of this machine and its network is fetched; the client learns which part is at fault."""
     client = await start(IMAGE_FETCH_ALLOW="")
     parts = [text("What is this?"), link(url.format(port=picture_server.port))]
-
-    def refused() -> BadRequestError:
-        with pytest.raises(BadRequestError) as raised:
-            client.chat.completions.create(model="sonnet", messages=[{"role": "user", "content": parts}])  # type: ignore[misc,list-item]
-        return raised.value
-
-    error = await deferToThread(refused)
+    error = await deferToThread(refused, client, parts)
     assert (error.code, error.param) == (code, "messages[0].content[1].image_url.url")
     assert told in error.message
     assert picture_server.connections == 0
     assert stub_anthropic.requests == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_links_can_be_switched_off(start: Client, picture_server: Stub) -> None:
+    """With ``IMAGE_FETCH=false`` nothing is fetched, not even from where it is allowed; data URLs work as ever."""
+    client = await start(IMAGE_FETCH="false")
+    parts = [link(data_url("image/png", PNG)), link(f"{picture_server.url}/a.png")]
+    error = await deferToThread(refused, client, parts)
+
+    assert (error.code, error.param) == ("unsupported_parameter", "messages[0].content[1].image_url.url")
+    assert picture_server.connections == 0
+    assert await ask(client, [{"role": "user", "content": parts[:1]}])
