@@ -64,6 +64,15 @@ def test_an_answer_by_a_call_is_forced(choice: ToolChoice, tools: tuple[Tool, ..
     assert not thinks(settings, tools, form=FORM)
 
 
+def test_only_the_allowed_functions_are_offered() -> None:
+    """For one turn, whatever else the conversation has."""
+    choice = ToolChoice(ToolUse.REQUIRED, allowed=frozenset({"add"}))
+    made = body(TurnSettings(tool_choice=choice), (Tool("sub"), ADD))
+
+    assert [tool["name"] for tool in made["tools"]] == ["add"]
+    assert made["tool_choice"] == {"type": "any"}
+
+
 @pytest.mark.parametrize("settings", [TurnSettings(), TurnSettings(tool_choice=ToolChoice(ToolUse.ONE, "add"))])
 def test_the_apis_own_way(settings: TurnSettings) -> None:
     """The schema goes beside the effort; where a function must be called there is no text that could have a form."""
