@@ -160,7 +160,7 @@ class Player:
         if way is Way.GROWN:
             return sent, expected_system(sent), talk.offer
         offer = talk.offer if talk.offer else talk.session_offer
-        said = new[len(new) - len(_without_leading(new)) :]
+        said = _without_leading(new) if way is Way.NAMED else new
         return [*talk.known, *said], expected_system(sent) or talk.system, offer
 
     @staticmethod
