@@ -73,11 +73,11 @@ class ProxyApp:
             self.claude.request_timeout,
             ConversationSize(self.server.max_messages, self.server.max_characters),
         )
-        self.answers = AnswerStore(self.clock, self.server.idempotency_ttl, self.server.idempotency_max_bytes)
-        idempotency = Idempotency(self.answers, self.drain, self.clock, keepalive, self.claude.request_timeout)
         models = ModelsRoute(self.relays, self.catalog, self.router, self.drain, self.clock.seconds())
         health = HealthRoute(self.chat_backend, self.relays, self.claude, (self.drain, *self.readiness))
         docs = DocsRoute()
+        self.answers = AnswerStore(self.clock, self.server.idempotency_ttl, self.server.idempotency_max_bytes)
+        idempotency = Idempotency(self.answers, self.drain, self.clock, keepalive, self.claude.request_timeout)
 
         # Paths are below /v1, which a client may write or leave out.
         self.routes.public("/", GET=health.root)
