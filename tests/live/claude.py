@@ -119,7 +119,8 @@ class LiveBackend:
     """
 
     backend: ClaudeBackend
-    _reactor: Any
+    clock: Any
+    """The reactor."""
     spawner: Spawner
     cli: str
     """Its path."""
@@ -160,12 +161,12 @@ class LiveBackend:
 
     async def ended_count(self, count: int, within: float = 15.0) -> None:
         """Wait until so many processes have ended."""
-        await until(self._reactor, lambda: self.spawner.ended >= count, within)
+        await until(self.clock, lambda: self.spawner.ended >= count, within)
 
     async def warm(self, count: int) -> None:
         """Wait until so many processes wait, booted."""
         await until(
-            self._reactor,
+            self.clock,
             lambda: self.backend.health().warm == count and all(process.booted for process in self.spawner.started),
         )
 

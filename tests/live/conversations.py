@@ -10,8 +10,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
+from tests.live.expected import chosen
 from tests.live.odd import JSON, Dice, names_of
 
 __all__ = ["Answer", "Conversation", "Echo", "Loss", "Turn", "Way", "conversation"]
@@ -91,7 +92,7 @@ class Turn:
     """Keys by which the results are put into another order than the calls'."""
     prefill: JSON | None = None
     echo: Echo = Echo.EXACT
-    options: JSON = {}
+    options: JSON = field(factory=dict)
     """Further parameters of the request."""
     functions: JSON | None = None
     """What the client offers from here on; None leaves it as it was."""
@@ -130,26 +131,30 @@ def conversation(dice: Dice) -> Conversation:
 # -- Messages -----------------------------------------------------------------
 
 
-def _content(dice: Dice) -> str | list[JSON]:
-    return dice.text() if dice.once_in(2) else _parts(dice)
+def _texts(dice: Dice) -> str | list[JSON]:
+    return dice.text() if dice.once_in(2) else [_text(dice) for _ in dice.some(4)]
+
+
+def _text(dice: Dice) -> JSON:
+    return {"type": "text", "text": dice.text()}
 
 
 def _parts(dice: Dice) -> list[JSON]:
-    return [{"type": "text", "text": dice.text()} for _ in dice.some(4)]
+    return [dice.attachment() if dice.once_in(5) else _text(dice) for _ in dice.some(4)]
 
 
 def _output(dice: Dice) -> str | list[JSON]:
     if not dice.once_in(3):
         return dice.output()
-    return [{"type": "text", "text": dice.output()} for _ in dice.some(4)]
+    return [dice.attachment() if dice.once_in(9) else {"type": "text", "text": dice.output()} for _ in dice.some(4)]
 
 
 def _system(dice: Dice) -> JSON:
-    return {"role": dice.choice(("system", "developer")), "content": _content(dice)}
+    return {"role": dice.choice(("system", "developer")), "content": _texts(dice)}
 
 
 def _user(dice: Dice) -> JSON:
-    message: JSON = {"role": "user", "content": _content(dice)}
+    message: JSON = {"role": "user", "content": dice.text() if dice.once_in(2) else _parts(dice)}
     if dice.once_in(10):
         message["name"] = dice.choice(("alice", "Bob M\u00fcller", "", " "))
     return message
@@ -204,7 +209,7 @@ def _answered(dice: Dice, calls: list[JSON]) -> JSON:
     if kind == "text":
         message["content"] = dice.text()
     elif kind == "parts":
-        message["content"] = _parts(dice)
+        message["content"] = [_text(dice) for _ in dice.some(4)]
         if dice.once_in(3):
             message["content"].append({"type": "refusal", "refusal": dice.text()})
     elif kind == "refusal":
@@ -222,7 +227,7 @@ def _turn(dice: Dice, offer: JSON, plain: bool) -> Turn:
     if dice.once_in(12):
         loss = dice.choice((Loss.EVICTED, Loss.KILLED, Loss.EVICTED, Loss.KILLED, Loss.RESTART))
     options = _options(dice, offer)
-    prefill = None if plain or not dice.once_in(15) else {"role": "assistant", "content": _content(dice)}
+    prefill = None if plain or not dice.once_in(15) else {"role": "assistant", "content": _texts(dice)}
     return Turn(
         said=_said(dice, plain),
         answer=_answer(dice, names_of(offer), options, begun=prefill is not None),
@@ -248,7 +253,7 @@ def _answer(dice: Dice, names: list[str], options: JSON, *, begun: bool) -> Answ
     most = 1 if options.get("parallel_tool_calls") is False or "function_call" in options else 4
     count = min(most, dice.choice((1, 1, 2, 3, 4) if forced else (0, 0, 0, 1, 1, 2, 3, 4)))
     if isinstance(choice, dict):
-        names = [choice.get("function", choice)["name"]]
+        names = chosen(choice)
     elif names and dice.once_in(20):
         # Models make functions up.
         names = [dice.name()]
@@ -262,12 +267,21 @@ def _answer(dice: Dice, names: list[str], options: JSON, *, begun: bool) -> Answ
 def _options(dice: Dice, offer: JSON) -> JSON:
     if not offer or dice.once_in(2):
         return {}
-    one = {"name": dice.choice(names_of(offer))}
+    names = names_of(offer)
+    one = {"name": dice.choice(names)}
     if "functions" in offer:
         return {"function_call": dice.choice(("auto", "none", one))}
     options: JSON = {}
     if dice.once_in(2):
-        options["tool_choice"] = dice.choice(("auto", "none", "required", {"type": "function", "function": one}))
+        some = dice.sample(names, dice.randint(1, len(names)))
+        tools = [{"type": "function", "function": {"name": name}} for name in some]
+        allowed = {"mode": dice.choice(("auto", "required")), "tools": tools}
+        choices: tuple[Any, ...] = (
+            *("auto", "none", "required"),
+            {"type": "function", "function": one},
+            {"type": "allowed_tools", "allowed_tools": allowed},
+        )
+        options["tool_choice"] = dice.choice(choices)
     if dice.once_in(2):
         options["parallel_tool_calls"] = dice.once_in(2)
     return options

@@ -7,11 +7,13 @@ Nothing here knows the daemon: it goes from the one JSON to the other, as the do
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 __all__ = [
     "canonical",
+    "chosen",
     "difference",
     "expected_choice",
     "expected_messages",
@@ -24,6 +26,12 @@ __all__ = [
 JSON = dict[str, Any]
 
 _SYSTEM = ("system", "developer")
+_BEGINNINGS = {
+    "image/png": b"\x89PNG",
+    "image/jpeg": b"\xff\xd8\xff",
+    "image/gif": b"GIF8",
+    "image/webp": b"RIFF",
+}
 _NO_ARGUMENTS = {"type": "object", "properties": {}}
 
 
@@ -54,16 +62,21 @@ def without_end_blanks(told: list[JSON]) -> list[JSON]:
     return told
 
 
-def expected_tools(offer: JSON, messages: Sequence[JSON]) -> list[JSON]:
+def expected_tools(offer: JSON, messages: Sequence[JSON] = (), choice: Any = None) -> list[JSON]:
     """
     The functions in their order.
 
     Where none is offered any more, those that were called are made known: the API wants that.
+
+    :param choice: the request's ``tool_choice``, which may allow only some of them.
     """
     functions = [tool["function"] for tool in offer.get("tools") or ()] + (offer.get("functions") or [])
     if functions:
-        return [_tool(function) for function in functions]
-    names = dict.fromkeys(block["name"] for block in _blocks(expected_messages(messages)) if block["type"] == "tool_use")
+        allowed = chosen(choice) if _allows(choice) else [function["name"] for function in functions]
+        return [_tool(function) for function in functions if function["name"] in allowed]
+    names = dict.fromkeys(
+        block["name"] for block in _blocks(expected_messages(messages)) if block["type"] == "tool_use"
+    )
     return [{"name": name, "input_schema": _NO_ARGUMENTS} for name in names]
 
 
@@ -74,12 +87,24 @@ def expected_choice(body: JSON, offer: JSON, messages: Sequence[JSON]) -> JSON |
     choice = body.get("tool_choice", body.get("function_call", "auto"))
     if choice == "none":
         return {"type": "none"}
-    told: JSON = {"type": {"auto": "auto", "required": "any"}.get(choice, "tool") if isinstance(choice, str) else "tool"}
+    if _allows(choice):
+        choice = choice["allowed_tools"]["mode"]
+    told: JSON = {"type": "any" if choice == "required" else "auto"}
     if not isinstance(choice, str):
-        told["name"] = choice.get("function", choice)["name"]
+        told = {"type": "tool", "name": chosen(choice)[0]}
     if body.get("parallel_tool_calls") is False:
         told["disable_parallel_tool_use"] = True
     return told
+
+
+def chosen(choice: JSON) -> list[str]:
+    """The names in a ``tool_choice`` or ``function_call`` that names any."""
+    tools = choice["allowed_tools"]["tools"] if _allows(choice) else [choice]
+    return [tool.get("function", tool)["name"] for tool in tools]
+
+
+def _allows(choice: Any) -> bool:
+    return isinstance(choice, dict) and choice.get("type") == "allowed_tools"
 
 
 def _leading(messages: Sequence[JSON]) -> Iterator[JSON]:
@@ -98,7 +123,7 @@ def _turns(messages: Sequence[JSON]) -> Iterator[tuple[str, list[JSON]]]:
         if role in _SYSTEM:
             yield "system", _said(content)
         elif role == "user":
-            name = [f"{message['name']}:"] if message.get("name") else []
+            name = f"{message['name']}:" if message.get("name") else ""
             yield "user", _said(name) + _said(content)
         elif role == "tool":
             yield "user", [{"type": "tool_result", "tool_use_id": message["tool_call_id"], "content": _said(content)}]
@@ -114,13 +139,30 @@ def _turns(messages: Sequence[JSON]) -> Iterator[tuple[str, list[JSON]]]:
 
 
 def _said(content: Any) -> list[JSON]:
-    return [{"type": "text", "text": text} for text in _texts(content) if text.strip()]
+    if content is None or isinstance(content, str):
+        content = [{"type": "text", "text": content or ""}]
+    return [block for part in content if (block := _block(part)) is not None]
 
 
 def _texts(content: Any) -> list[str]:
-    if content is None or isinstance(content, str):
-        return [content or ""]
-    return [part if isinstance(part, str) else part[part["type"]] for part in content]
+    return [content] if isinstance(content, str) else [part["text"] for part in content]
+
+
+def _block(part: JSON) -> JSON | None:
+    kind = part["type"]
+    if kind == "image_url":
+        url = part["image_url"] if isinstance(part["image_url"], str) else part["image_url"]["url"]
+        data = "".join(url.partition(",")[2].split())
+        picture = next(name for name, begin in _BEGINNINGS.items() if b64decode(data).startswith(begin))
+        return {"type": "image", "source": {"type": "base64", "media_type": picture, "data": data}}
+    if kind == "file":
+        declared, _, data = part["file"]["file_data"].rpartition(",")
+        source = {"type": "base64", "media_type": "application/pdf", "data": "".join(data.split())}
+        if declared.startswith("data:text/"):
+            source = {"type": "text", "media_type": "text/plain", "data": b64decode(data).decode()}
+        title = part["file"].get("filename")
+        return {"type": "document", "source": source, **({"title": title} if title else {})}
+    return {"type": "text", "text": part[kind]} if part[kind].strip() else None
 
 
 def _use(call: JSON) -> JSON:
@@ -142,7 +184,10 @@ def _number(text: str) -> float:
 
 
 def _tool(function: JSON) -> JSON:
-    tool = {"name": function["name"], "input_schema": {"type": "object", **(function.get("parameters") or _NO_ARGUMENTS)}}
+    tool = {
+        "name": function["name"],
+        "input_schema": {"type": "object", **(function.get("parameters") or _NO_ARGUMENTS)},
+    }
     if function.get("description"):
         tool["description"] = function["description"]
     if function.get("strict") is not None:
@@ -234,7 +279,8 @@ def difference(where: str, expected: Any, got: Any) -> str:
         more = expected[len(got) :] or got[len(expected) :]
         return f"{where}: {len(expected)} expected, {len(got)} came; the first more is {_shown(more[:1])}"
     elif isinstance(expected, str) and isinstance(got, str):
-        at = next((at for at, (a, b) in enumerate(zip(expected, got, strict=False)) if a != b), min(len(expected), len(got)))
+        pairs = enumerate(zip(expected, got, strict=False))
+        at = next((at for at, (one, other) in pairs if one != other), min(len(expected), len(got)))
         start, end = max(0, at - 40), at + 60
         return f"{where}, from {at}: expected {expected[start:end]!a}, got {got[start:end]!a}"
     return f"{where}: expected {_shown(expected)}, got {_shown(got)}"

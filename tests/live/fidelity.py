@@ -21,9 +21,9 @@ from claudeproxy.core.catalog import Catalog
 from claudeproxy.core.chat import ChatRequest
 from claudeproxy.store.session_file import SessionFile
 from claudeproxy.testing.anthropic import StubAnthropic
-from claudeproxy.testing.directives import in_json
 from claudeproxy.testing.stub import RecordedRequest
 from claudeproxy.wire.openai_chat import CompletionFolder, decode_request
+from tests.live.chatting import THOUGHT, echoed, is_clean, joined, new_messages, without_leading
 from tests.live.claude import LiveBackend, RecordingSink
 from tests.live.conversations import Conversation, Echo, Loss, Turn, Way
 from tests.live.expected import (
@@ -41,7 +41,7 @@ from tests.live.odd import JSON, names_of
 __all__ = ["Deviation", "Player"]
 
 _CATALOG = Catalog({}, "sonnet")
-_THOUGHT = {"type": "thinking", "thinking": "Let me see.", "signature": "c3R1Yg=="}
+_THOUGHT = {"type": "thinking", "thinking": THOUGHT, "signature": "c3R1Yg=="}
 _SECONDS = 60.0
 
 
@@ -84,11 +84,6 @@ class _Talk:
     session_offer: JSON = field(factory=dict)
     thoughtful: set[str] = field(factory=set)
     """The ids of the calls before which the model thought."""
-
-    @property
-    def open_calls(self) -> list[str]:
-        """The ids of the calls whose results the next request must bring."""
-        return [call["id"] for call in (self.client[-1].get("tool_calls") or ())] if self.client else []
 
 
 @define
@@ -141,7 +136,7 @@ class Player:
         await self._lose(talk, turn.loss)
         if turn.functions is not None:
             talk.offer = turn.functions
-        new = _new(talk, turn)
+        new = new_messages(talk.client, turn)
         prefill = [] if turn.prefill is None else [turn.prefill]
         sent = [*talk.client, *new, *prefill] if turn.way is not Way.NAMED else [*new, *prefill]
         body = {"model": talk.model, "messages": sent, **talk.offer, **turn.options}
@@ -160,7 +155,7 @@ class Player:
         if way is Way.GROWN:
             return sent, expected_system(sent), talk.offer
         offer = talk.offer if talk.offer else talk.session_offer
-        said = _without_leading(new) if way is Way.NAMED else new
+        said = without_leading(new) if way is Way.NAMED else new
         return [*talk.known, *said], expected_system(sent) or talk.system, offer
 
     @staticmethod
@@ -168,7 +163,7 @@ class Player:
         """
         Return whether the process that rests has seen just what is told again.
         """
-        same = (system, expected_tools(offer, [])) == (talk.system, expected_tools(talk.session_offer, []))
+        same = (system, expected_tools(offer)) == (talk.system, expected_tools(talk.session_offer))
         client, known = expected_messages(talk.client), expected_messages(talk.known)
         return same and (way is not Way.GROWN or canonical(client) == canonical(known))
 
@@ -217,7 +212,7 @@ class Player:
         messages, thoughts = recorded_messages(got)
         self._same("messages", without_end_blanks(expected_messages(told)), messages)
         self._same("system", [system] if system else [], [block["text"] for block in got["system"][2:]])
-        self._same("tools", expected_tools(offer, told), got.get("tools") or [], ordered=True)
+        self._same("tools", expected_tools(offer, told, body.get("tool_choice")), got.get("tools") or [], ordered=True)
         self._same("tool_choice", expected_choice(body, offer, told), got.get("tool_choice"))
         if process is not None:
             self._same("process", process, served.process)
@@ -229,9 +224,8 @@ class Player:
         """
         What was thought before calls goes with their results, as the API wants it, and no other thoughts are told.
         """
-        for message, thought in zip(messages, thoughts, strict=True):
-            if thought:
-                self._same("thoughts", [_THOUGHT] * len(thought), thought)
+        for thought in thoughts:
+            self._same("thoughts", [_THOUGHT] * len(thought), thought)
         last = max(index for index, message in enumerate(messages) if message["role"] == "user")
         if "thinking" not in body or any(block["type"] == "text" for block in messages[last]["content"]) or last == 0:
             return
@@ -258,12 +252,12 @@ class Player:
         if calls and message.get("reasoning_content"):
             talk.thoughtful |= {call["id"] for call in calls}
         begun = [] if turn.prefill is None else [turn.prefill]
-        talk.known = [*told[: len(told) - len(begun)], *_joined(begun, message, trimmed=True)]
-        talk.client = [*talk.client, *new, *_echoed(_joined(begun, message, trimmed=False), turn.echo)]
+        talk.known = [*told[: len(told) - len(begun)], *joined(begun, message, trimmed=True)]
+        talk.client = [*talk.client, *new, *echoed(joined(begun, message, trimmed=False), turn.echo)]
         if turn.echo is Echo.EDITED:
             talk.thoughtful.clear()
         talk.system, talk.session_offer, talk.session_id = system, offer, served.session_id
-        clean = _is_clean(message, names_of(offer))
+        clean = is_clean(message, names_of(offer))
         if talk.process not in ("", served.process):
             self._end_process(talk.process)
         talk.process = served.process
@@ -309,106 +303,3 @@ def _process(recorded: RecordedRequest) -> str:
     """
     found: str = json.loads(recorded.body["metadata"]["user_id"])["session_id"]
     return found
-
-
-def _new(talk: _Talk, turn: Turn) -> list[JSON]:
-    """
-    Return what the client says now, with what the model is to answer.
-    """
-    results = [
-        {"role": "tool", "tool_call_id": call_id, "content": turn.results[index % len(turn.results)]}
-        for index, call_id in enumerate(talk.open_calls)
-    ]
-    results = [results[index] for index in sorted(range(len(results)), key=lambda each: turn.order[each % 9])]
-    last = talk.client[-1]["role"] if talk.client else ""
-    if (results or last in ("tool", "function")) and not turn.speaks:
-        said = results
-    else:
-        said = [*results, *turn.said]
-    if not said:
-        return []
-    answer = turn.answer
-    thinking = _THOUGHT["thinking"] if answer.thinking else None
-    directive = in_json(text=answer.text, thinking=thinking, calls=answer.calls)
-    if answer.text:
-        directive += "[[stub deltas=7]]"
-    return [*said[:-1], {**said[-1], "content": _directed(said[-1]["content"], directive, turn.order[0])}]
-
-
-def _directed(content: Any, directive: str, where: float) -> Any:
-    """
-    Put a directive into a text, before or after what is there.
-    """
-    if not isinstance(content, str):
-        part = {"type": "text", "text": directive}
-        return [*content, part]
-    if where < 0.5 or content.lstrip().startswith("<system-reminder>"):
-        return directive + content
-    return content + directive
-
-
-def _joined(begun: list[JSON], message: JSON, *, trimmed: bool) -> list[JSON]:
-    """
-    Return an answer with its beginning, where the client wrote that.
-    """
-    if not begun:
-        return [message]
-    texts = [begun[0]["content"]] if isinstance(begun[0]["content"], str) else [p["text"] for p in begun[0]["content"]]
-    texts = [text for text in texts if text.strip()]
-    if trimmed and texts:
-        texts[-1] = texts[-1].rstrip()
-    if texts and message["content"]:
-        texts[-1] += message["content"]
-    elif message["content"]:
-        texts = [message["content"]]
-    return [{**message, "content": [{"type": "text", "text": text} for text in texts]}]
-
-
-def _echoed(messages: list[JSON], echo: Echo) -> list[JSON]:
-    """
-    Return an answer as a client sends it back.
-    """
-    (message,) = messages
-    if echo is not Echo.EXACT:
-        message = {key: message[key] for key in ("role", "content", "tool_calls") if key in message}
-    content = message["content"]
-    if echo is Echo.PARTS and isinstance(content, str):
-        message["content"] = [{"type": "text", "text": content}]
-    elif echo is Echo.EMPTY and content is None:
-        message["content"] = ""
-    elif echo is Echo.EDITED and isinstance(content, str):
-        message["content"] = f"{content} Or not?"
-    elif echo is Echo.REWRITTEN and "tool_calls" in message:
-        message["tool_calls"] = [_rewritten(call) for call in message["tool_calls"]]
-    return [message]
-
-
-def _rewritten(call: JSON) -> JSON:
-    function = call["function"]
-    if not _is_object(function["arguments"]):
-        return call
-    return {**call, "function": {**function, "arguments": json.dumps(json.loads(function["arguments"]), indent=1)}}
-
-
-def _is_clean(message: JSON, names: list[str]) -> bool:
-    """
-    Return whether the CLI takes an answer for what it is, and does not go on by itself.
-    """
-    functions = [call["function"] for call in message.get("tool_calls") or ()]
-    if functions:
-        return all(_is_object(function["arguments"]) and function["name"] in names for function in functions)
-    return bool(message["content"].replace("\ufeff", "").strip())
-
-
-def _without_leading(messages: list[JSON]) -> list[JSON]:
-    start = next((at for at, each in enumerate(messages) if each["role"] not in ("system", "developer")), len(messages))
-    return messages[start:]
-
-
-def _is_object(text: str) -> bool:
-    try:
-        value = json.loads(text)
-        json.dumps(value, allow_nan=False)
-    except ValueError:
-        return False
-    return isinstance(value, dict)

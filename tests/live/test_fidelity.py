@@ -6,11 +6,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest_twisted
-from attrs import define, field
 from twisted.internet import reactor
 from twisted.internet.defer import ensureDeferred, gatherResults
 

@@ -22,8 +22,7 @@ def is_plain_prompt(messages: Sequence[Message]) -> bool:
     or blank texts, which would be left out (seen).
     """
     return all(
-        message.role is Role.USER
-        and all(isinstance(part, Text) and not is_blank(part.text) for part in message.parts)
+        message.role is Role.USER and all(isinstance(part, Text) and not is_blank(part.text) for part in message.parts)
         for message in messages
     )
 

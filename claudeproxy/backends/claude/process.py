@@ -78,6 +78,8 @@ class ClaudeProcess(ProcessProtocol):
     version: str | None = field(init=False, default=None)
     needs_history: bool = field(init=False, default=False)
     """Whether what it has seen is not the conversation, so that each turn has to bring all of it."""
+    keeps: object = field(init=False, default=None)
+    """Of its settings, what the turn that it is parked in cannot change."""
     cost_usd: float = field(init=False, default=0.0)
     exit_status: str | None = field(init=False, default=None)
     _ending: bool = field(init=False, default=False)
@@ -88,7 +90,7 @@ class ClaudeProcess(ProcessProtocol):
     _settings: Mapping[str, object] = field(init=False, default=NEUTRAL)
     _model: str = field(init=False)
     _turn: Turn | None = field(init=False, default=None)
-    _parking: Parking = field(init=False, factory=Parking)
+    parking: Parking = field(init=False, factory=Parking)
     _control: Control = field(init=False)
     _stderr: Stderr = field(init=False)
     _transport: ProcessTransport = field(init=False)
@@ -127,16 +129,6 @@ class ClaudeProcess(ProcessProtocol):
         """A turn is under way."""
         return self._turn is not None
 
-    @property
-    def parked(self) -> bool:
-        """It waits in the middle of a turn for what the client's functions return."""
-        return self._parking.waits
-
-    @property
-    def tools(self) -> tuple[str, ...]:
-        """The names of the functions that it knows."""
-        return self._parking.tools
-
     def stderr_end(self) -> str:
         """The end of what it wrote to stderr, redacted."""
         return self._stderr.end()
@@ -159,7 +151,7 @@ class ClaudeProcess(ProcessProtocol):
         Begin the conversation with its system prompt and the names of its functions. A refusal fails the turn that
         follows.
         """
-        self._parking.tools = tools
+        self.parking.tools = tools
         self._control.ask(lambda request_id: claude_cli.initialize(request_id, system, tools), self._must_succeed)
 
     def configure(self, model: str, settings: Mapping[str, object]) -> None:
@@ -196,7 +188,14 @@ class ClaudeProcess(ProcessProtocol):
         """
         Give a parked process what the functions returned; then as :meth:`run_turn`.
         """
-        return self._begin_turn(emit, form, lambda: self._parking.give(results))
+        return self._begin_turn(emit, form, lambda: self.parking.give(results))
+
+    def leave_turn(self) -> Deferred[None]:
+        """
+        Have a parked process give up the turn in which it waits; fires when it is ready for another one.
+        """
+        self._control.ask(claude_cli.interrupt, lambda response: None)
+        return self.parking.give_up()
 
     def _begin_turn(
         self, emit: Callable[[StreamEvent], None], form: Form | None, line: Callable[[], bytes]
@@ -210,7 +209,7 @@ class ClaudeProcess(ProcessProtocol):
 
         done: Deferred[Outcome] = Deferred(cancelled)
         session_id, most = self.launch.session_id, self._caps.output
-        turn = Turn(emit, session_id, most, self.cost_usd, self._limits, self._park, form, self.tools, done)
+        turn = Turn(emit, session_id, most, self.cost_usd, self._limits, self._park, form, self.parking.tools, done)
         self._turn = turn
         self._stdin.write(line())
         return done
@@ -226,7 +225,7 @@ class ClaudeProcess(ProcessProtocol):
         self._ending = True
         if self._turn is not None:
             self._turn.mute()
-        if self._turn is not None or self.parked:
+        if self._turn is not None or self.parking.waits:
             # At the end of its stdin alone, the CLI would answer its calls by itself and ask the model again (seen).
             self._control.ask(claude_cli.interrupt, lambda response: None)
         # A paused child that dies never reports its end.
@@ -234,9 +233,7 @@ class ClaudeProcess(ProcessProtocol):
         self._reaper.start()
 
     def kill(self) -> None:
-        """
-        End it without grace.
-        """
+        """End it without grace."""
         self.end()
         if not self._ended:
             self._reaper.hurry()
@@ -307,6 +304,7 @@ class ClaudeProcess(ProcessProtocol):
         self._stderr.closed()
         turn, self._turn = self._turn, None
         self.launch.clean_up()
+        self.parking.turn_over()
         self.on_ended(self)
         if turn is not None and not turn.over:
             self._log.warn(
@@ -349,7 +347,7 @@ class ClaudeProcess(ProcessProtocol):
             case ControlResponse():
                 self._control.answered(line)
             case McpRequest():
-                answer = self._parking.heard(line)
+                answer = self.parking.heard(line)
                 if answer is not None:
                     self._stdin.write(answer)
             case ControlRequest(request_id=request_id, subtype=subtype):
@@ -366,12 +364,13 @@ class ClaudeProcess(ProcessProtocol):
 
     def _park(self, calls: tuple[str, ...]) -> None:
         self._turn = None
-        self._parking.park(calls)
+        self.parking.park(calls)
         if self._paused:
             self.resumeProducing()
 
     def _turn_ended(self, result: TurnResult) -> None:
         turn, self._turn = self._turn, None
+        self.parking.turn_over()
         self.cost_usd = result.total_cost_usd
         if self._paused:
             self.resumeProducing()
