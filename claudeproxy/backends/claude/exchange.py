@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from claudeproxy.backends.claude.parking import Results
-from claudeproxy.core.chat import Message, Text, ToolResult
+from claudeproxy.core.chat import Message, Role, Text, ToolResult
 
 __all__ = ["are_plain_results", "is_plain_prompt", "results_of"]
 
@@ -18,9 +18,11 @@ _DOTS = (Text("."),)
 
 def is_plain_prompt(messages: Sequence[Message]) -> bool:
     """
-    Whether a user's messages can be one line to the CLI: pictures would be made smaller (seen).
+    Whether messages can be one line to the CLI: the user's, and without pictures, which would be made smaller (seen).
     """
-    return all(isinstance(part, Text) for message in messages for part in message.parts)
+    return all(
+        message.role is Role.USER and all(isinstance(part, Text) for part in message.parts) for message in messages
+    )
 
 
 def are_plain_results(messages: Sequence[Message]) -> bool:
