@@ -2,7 +2,7 @@
 import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { generateObject, generateText, isStepCount, Output, streamObject, streamText, tool } from "ai";
-import { ADA, add, person, PNG, TWO_CALLS, untilActive, weather } from "./shared.js";
+import { ADA, add, PDF, person, PNG, TWO_CALLS, untilActive, weather } from "./shared.js";
 
 globalThis.AI_SDK_LOG_WARNINGS = false; // they are looked at in what the cases return
 
@@ -189,6 +189,15 @@ function cases(model, baseURL) {
       const content = [
         { type: "text", text: prompt("[[stub text=A red pixel.]]") },
         { type: "file", mediaType: "image", data: Buffer.from(PNG, "base64") },
+      ];
+      const { text } = await generateText({ ...settings, messages: [{ role: "user", content }] });
+      return { text };
+    },
+
+    async document(prompt) {
+      const content = [
+        { type: "file", mediaType: "application/pdf", filename: "empty.pdf", data: Buffer.from(PDF, "base64") },
+        { type: "text", text: prompt("[[stub text=An empty page.]]") },
       ];
       const { text } = await generateText({ ...settings, messages: [{ role: "user", content }] });
       return { text };

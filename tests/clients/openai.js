@@ -1,7 +1,7 @@
 // The openai package, as its README has it.
 import OpenAI, { APIUserAbortError } from "openai";
 import { zodFunction, zodResponseFormat } from "openai/helpers/zod";
-import { ADA, add, person, PNG, TWO_CALLS, untilActive, weather } from "./shared.js";
+import { ADA, add, PDF, person, PNG, TWO_CALLS, untilActive, weather } from "./shared.js";
 
 export function cases({ baseURL, apiKey, model, fetch }) {
   const client = new OpenAI({ baseURL, apiKey, fetch, maxRetries: 0 });
@@ -123,6 +123,14 @@ export function cases({ baseURL, apiKey, model, fetch }) {
       const content = [
         { type: "text", text: prompt("[[stub text=A red pixel.]]") },
         { type: "image_url", image_url: { url, detail: "low" } },
+      ];
+      return answer((await completions.create({ model, messages: user(content) })).choices[0]);
+    },
+
+    async document(prompt) {
+      const content = [
+        { type: "file", file: { filename: "empty.pdf", file_data: `data:application/pdf;base64,${PDF}` } },
+        { type: "text", text: prompt("[[stub text=An empty page.]]") },
       ];
       return answer((await completions.create({ model, messages: user(content) })).choices[0]);
     },

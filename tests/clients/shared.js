@@ -30,6 +30,12 @@ export const ADA = { name: "Ada “L.” Müller", age: 36, languages: ["de", "f
 export const PNG =
   "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC";
 
+// A document of one empty page.
+export const PDF = Buffer.from(
+  "%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n" +
+    "3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n",
+).toString("base64");
+
 // How many milliseconds it takes until so many turns run: after a client has left, its turn is to be stopped.
 export async function untilActive(baseURL, count) {
   const begun = performance.now();

@@ -23,7 +23,7 @@ from claudeproxy.testing.openai import StubOpenAI
 from tests.helpers import real_cli, scripted_cli
 from tests.live.claude import until
 from tests.live.daemon import Daemon, refuses
-from tests.live.javascript import node, run
+from tests.live.javascript_clients import node, run
 
 Start = Callable[..., Daemon]
 
