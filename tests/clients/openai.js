@@ -141,6 +141,17 @@ export function cases({ baseURL, apiKey, model, fetch }) {
       return { ...answer(choices[0]), reasoning: choices[0].message.reasoning_content, usage };
     },
 
+    // The package passes on fields that it does not know.
+    async reasoningStreamed(prompt) {
+      const messages = user(prompt("[[stub thinking=Let me think. text=Done.]]"));
+      const stream = await completions.create({ model, messages, stream: true });
+      const seen = { content: "", reasoning_content: "", reasoning: "" };
+      for await (const { choices } of stream) {
+        for (const field in seen) seen[field] += choices[0].delta[field] ?? "";
+      }
+      return seen;
+    },
+
     async refusedParameter(prompt) {
       const error = await completions
         .create({ model, messages: user(prompt("[[stub text=no]]")), temperature: 7 })

@@ -153,6 +153,13 @@ def test_openai_gets_the_reasoning(played: Played) -> None:
     assert arrived(case)["output_config"]["effort"] == "low"
 
 
+def test_openai_gets_the_reasoning_as_it_comes(played: Played) -> None:
+    """A stream has it by both names that clients look for."""
+    seen = played("reasoningStreamed").seen
+
+    assert seen == {"content": "Done.", "reasoning_content": "Let me think.", "reasoning": "Let me think."}
+
+
 def test_openais_error_has_all_its_fields(played: Played) -> None:
     """A wrong parameter is named, and nobody is asked."""
     case = played("refusedParameter")
