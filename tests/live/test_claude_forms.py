@@ -190,6 +190,23 @@ async def test_an_object_without_anything_in_it(claude: Make) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_an_answer_by_a_call_keeps_the_process(claude: Make, stub_anthropic: StubAnthropic) -> None:
+    """The CLI waits behind such an answer and asks nobody; the next turn, free or not, goes on in it."""
+    live = claude()
+    first = await answered(live, '[[stub text={"z": 9}]]', format=ANY)
+    second = await answered(live, '[[stub text={"z": 9}]]', first.text, '[[stub text={"y": 8}]]', format=ANY)
+    free = RecordingSink()
+    texts = ('[[stub text={"z": 9}]]', first.text, '[[stub text={"y": 8}]]', second.text, "In words?")
+    await live.backend.open(chat(*texts), free)
+
+    assert json.loads(second.text) == {"y": 8}
+    assert "canned answer" in free.text
+    assert (live.started, len(stub_anthropic.requests)) == (1, 3)
+    assert said(stub_anthropic.requests[2]) == list(zip(["user", "assistant"] * 3, texts, strict=False))
+    assert stub_anthropic.requests[2].body["tools"] == []
+
+
+@pytest_twisted.ensureDeferred
 async def test_what_the_api_refuses_for_another_reason_is_told(claude: Make) -> None:
     """The client gets the API's words on its own request."""
     with pytest.raises(RequestRefused, match="too many cooks"):

@@ -140,7 +140,7 @@ class ClaudeBackend:
         :param head: what the sink is told first, unless it has been.
         """
         session = turn.session
-        process = self._live.wake(session) or await self._begin(session)
+        process = await self._process(session, way)
         try:
             if head is not None:
                 sink.started(head)
@@ -163,12 +163,19 @@ class ClaudeBackend:
             self._pool.discard(process)
             process.kill()
 
-    async def _begin(self, session: Session) -> ClaudeProcess:
+    async def _process(self, session: Session, way: Way) -> ClaudeProcess:
         """
-        Give the session a process of its own.
+        Return the session's process, or give it one.
         """
+        functions = way.functions(session.tools)
+        process = self._live.wake(session)
+        if process is not None:
+            if set(functions) <= set(process.tools):
+                return process
+            # The CLI would answer a call of a function that it does not know, and ask the model again.
+            self._pool.discard(process)
         process = await self._pool.take()
-        process.initialize(session.system, tuple(tool.name for tool in session.tools))
+        process.initialize(session.system, functions)
         # One that has seen nothing must be told everything, unless nothing was said before.
         process.needs_history = bool(session.messages)
         return process
@@ -178,13 +185,14 @@ class ClaudeBackend:
         Send what is new; and all that came before it, where the process does not know that or would change it.
         """
         parked = process.parked
-        if turn.prefill or not (are_plain_results(turn.new) if parked else is_plain_prompt(turn.new)):
+        plain = are_plain_results(turn.new) if parked else is_plain_prompt(turn.new)
+        if turn.prefill or way.tool is not None or not plain:
             process.needs_history = True
         whole = emulated(turn.conversation, way.refused) if process.needs_history else None
         told = turn_settings(way.settings, turn.session.tools, whole, form=way.tool, parked=parked)
         process.configure(turn.session.model, told)
         if parked:
-            return process.continue_turn(results_of(turn.new), sink.event, way.form)
+            return process.continue_turn(results_of(turn.new, told_whole=whole is not None), sink.event, way.form)
         # With the whole conversation beside it, the message only starts the turn.
         parts = (Text("."),) if whole is not None else tuple(part for message in turn.new for part in message.parts)
         return process.run_turn(parts, sink.event, way.form)

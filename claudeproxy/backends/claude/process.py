@@ -132,6 +132,11 @@ class ClaudeProcess(ProcessProtocol):
         """It waits in the middle of a turn for what the client's functions return."""
         return self._parking.waits
 
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """The names of the functions that it knows."""
+        return self._parking.tools
+
     def stderr_end(self) -> str:
         """The end of what it wrote to stderr, redacted."""
         return self._stderr.end()
@@ -359,8 +364,9 @@ class ClaudeProcess(ProcessProtocol):
                 if self._turn is not None:
                     self._turn.line(line)
 
-    def _park(self) -> None:
-        self._turn, self._parking.waits = None, True
+    def _park(self, calls: tuple[str, ...]) -> None:
+        self._turn = None
+        self._parking.park(calls)
         if self._paused:
             self.resumeProducing()
 

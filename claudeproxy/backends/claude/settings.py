@@ -71,8 +71,9 @@ def turn_settings(
         body["temperature"] = min(settings.temperature, _WARMEST)
     if settings.top_p is not None:
         body["top_p"] = settings.top_p
+    # Also when there are none: the CLI may know of one that was the answer of another turn.
+    body["tools"] = [_definition(tool) for tool in tools]
     if tools:
-        body["tools"] = [_definition(tool) for tool in tools]
         body["tool_choice"] = _choice(choice)
     if told is not None:
         body["messages"] = message_objects(told if thinks else [message.shown for message in told])

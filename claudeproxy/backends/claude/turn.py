@@ -79,14 +79,16 @@ class Turn:
     """Bytes that the answer may have: text, reasoning and arguments of calls together, in UTF-8."""
     _cost_before: float
     _limits: UsageLimits
-    _parked: Callable[[], None]
-    """Called when the model has called functions, and the process begins to wait for what they return."""
+    _parked: Callable[[tuple[str, ...]], None]
+    """Called with the ids of the functions' calls, when the process begins to wait for what they return."""
     _form: Form | None
     """What the answer's text has to be."""
     done: Deferred[Outcome]
     over: bool = field(init=False, default=False)
     _answer: Answer = field(init=False, factory=Answer)
     _bytes: int = field(init=False, default=0)
+    _call_ids: list[str] = field(init=False, factory=list)
+    """Of all calls, those among them that are the answer."""
     _answers: bool = field(init=False, default=False)
     """Whether the call that grows is the answer."""
     _input_usage: Usage = field(init=False, factory=Usage)
@@ -175,6 +177,7 @@ class Turn:
         self._emit(ReasoningDelta(text))
 
     def _begin_call(self, call_id: str, name: str) -> None:
+        self._call_ids.append(call_id)
         self._answers = self._form is not None and self._form.call(name)
         if not self._answers:
             self._emit(ToolCallStarted(self._answer.calls, call_id, name))
@@ -213,22 +216,16 @@ class Turn:
         The model has stopped, which is the end for the client, and for the CLI perhaps not.
         """
         reached = finish_reason(reason)
-        if self._answer.calls:
-            # The CLI answers by itself what it cannot read, and asks the model again; so it does with half a call, and
-            # with one of a function that it does not know.
-            clean = reached is FinishReason.TOOL_CALLS and self._answer.well_called and not self._answered_by_call
+        if self._call_ids:
+            # The CLI answers by itself what it cannot read, and asks the model again; so it does with half a call.
+            clean = reached is FinishReason.TOOL_CALLS and self._answer.well_called
             if clean:
-                self._parked()
-            self._finish(usage, reached, clean=clean)
-        elif self._answered_by_call and reached is FinishReason.TOOL_CALLS:
-            self._finish(usage, FinishReason.STOP, clean=False)
+                self._parked(tuple(self._call_ids))
+            answered = clean and not self._answer.calls
+            self._finish(usage, FinishReason.STOP if answered else reached, clean=clean)
         elif reached is not FinishReason.STOP or (reason in _ENDS and not self._answer.text):
             # The CLI does not take this for an end: it tells the model to go on (seen), as nobody asked it to.
             self._finish(usage, reached, clean=False)
-
-    @property
-    def _answered_by_call(self) -> bool:
-        return self._form is not None and self._form.called
 
     def _result(self, result: TurnResult) -> None:
         self._check_session(result.session_id)

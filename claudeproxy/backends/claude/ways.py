@@ -4,6 +4,8 @@ The ways to run a turn.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from attrs import frozen
 
 from claudeproxy.backends.claude.features import Feature
@@ -28,6 +30,12 @@ class Way:
     """What the answer's text has to be."""
     tool: Tool | None
     """The function whose arguments are the answer, when its text is not."""
+
+    def functions(self, tools: Iterable[Tool]) -> tuple[str, ...]:
+        """
+        Return the names that the CLI has to know, where the client has these functions.
+        """
+        return tuple(tool.name for tool in (*tools, *((self.tool,) if self.tool is not None else ())))
 
     @classmethod
     def of(cls, settings: TurnSettings, tools: tuple[Tool, ...], refused: frozenset[Feature]) -> Way:
