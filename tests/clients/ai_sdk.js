@@ -242,10 +242,10 @@ function cases(model, baseURL) {
         onError: () => {},
       });
       const parts = [];
-      // After the error that was told the connection breaks, which the SDK throws as another one.
-      await collected(result.stream, parts).catch(() => {});
+      const thrown = await collected(result.stream, parts).then(() => null, String);
       const errors = parts.filter(({ type }) => type === "error").map(({ error }) => error);
-      return { deltas: texts(parts, "text-delta"), errors: errors.map(({ message, code }) => ({ message, code })) };
+      const told = errors.map(({ message, code }) => ({ message, code }));
+      return { deltas: texts(parts, "text-delta"), errors: told, thrown };
     },
 
     async abort(prompt) {

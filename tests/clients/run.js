@@ -1,5 +1,5 @@
 // Runs the cases of one client against the daemon, one after the other, and prints a line of JSON for each: the "case",
-// what the client has "seen" or what was "thrown", the bodies that it "sent", and the "sessions" that the answers named.
+// what the client has "seen" or what was "thrown", the bodies "sent", and the "sessions" that the answers named.
 //   BASE_URL=http://127.0.0.1:3456/v1 API_KEY=any MODEL=sonnet node run.js CLIENT [CASE...]
 import * as aiSdk from "./ai_sdk.js";
 import * as openai from "./openai.js";

@@ -55,6 +55,7 @@ def system(case: Case) -> list[str]:
 def counts(case: Case) -> tuple[int, int, int]:
     """The tokens of the model's last answer: read, from the cache, written."""
     usage = case.told[-1].usage
+    assert usage is not None
     cached = usage["cache_read_input_tokens"]
     return usage["input_tokens"] + usage["cache_creation_input_tokens"] + cached, cached, usage["output_tokens"]
 
