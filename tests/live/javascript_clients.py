@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from shutil import which
@@ -23,6 +23,7 @@ from twisted.internet.utils import getProcessOutputAndValue
 from claudeproxy.testing.anthropic import StubAnthropic
 from claudeproxy.testing.stub import RecordedRequest
 from tests.helpers import real_cli
+from tests.live.claude import until
 from tests.live.daemon import Daemon
 
 __all__ = ["Case", "node", "play", "run"]
@@ -99,21 +100,21 @@ async def play(reactor: Any, clients: Mapping[str, Sequence[str]]) -> dict[tuple
         url = await daemon.url()
         for client, names in clients.items():
             for name, case in (await run(runtime, client, *names, url=url)).items():
-                played[client, name] = case
-    finally:
+                whose = f"{client}/{name}"
+                played[client, name] = evolve(case, told=_of(whose, stub.requests))
+        abandoned = [request for whose, case in played.items() if whose[1].startswith("abort") for request in case.told]
+        with suppress(AssertionError):  # what is missing then is the test's to say
+            await until(reactor, lambda: all(request in departed for request in abandoned), 5)
         left = tuple(departed)  # those that leave now are the daemon's doing
+    finally:
         await daemon.kill()
         await stub.stop()
-    return {
-        whose: evolve(case, told=_of(whose, stub.requests), left=len(_of(whose, left)))
-        for whose, case in played.items()
-    }
+    return {whose: evolve(case, left=sum(request in left for request in case.told)) for whose, case in played.items()}
 
 
-def _of(whose: tuple[str, str], requests: Sequence[RecordedRequest]) -> list[RecordedRequest]:
+def _of(whose: str, requests: Sequence[RecordedRequest]) -> list[RecordedRequest]:
     """Return the requests of one case: its prompts say so."""
-    mark = "case {}/{}:".format(*whose)
-    return [request for request in requests if mark in json.dumps(request.body)]
+    return [request for request in requests if f"case {whose}:" in json.dumps(request.body)]
 
 
 @cache
