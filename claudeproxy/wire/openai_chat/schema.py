@@ -32,13 +32,35 @@ class RequestHead(Struct):
     store: Raw = Raw(b"null")
 
 
+class ImageURL(Struct):
+    """
+    A picture: a data URL, or an http or https URL that it is fetched from. ``detail`` has no effect on Claude Code.
+    """
+
+    url: str
+    detail: str | None = None
+
+
+class FileData(Struct):
+    """
+    A PDF or a text: a data URL, or a PDF's base64 alone. ``file_id`` is refused on Claude Code.
+    """
+
+    file_data: str | None = None
+    filename: str | None = None
+    file_id: str | None = None
+
+
 class ContentPart(Struct):
     """
-    One part of a message's content; which of the fields it needs depends on its type.
+    One part of a message's content; which of the fields it needs depends on its type: ``text``, ``image_url``, ``file``
+    or ``refusal``.
     """
 
     type: str
     text: str | None = None
+    image_url: str | ImageURL | None = None
+    file: FileData | None = None
     refusal: str | None = None
 
 
@@ -105,11 +127,28 @@ class NamedFunction(Struct):
 
 class NamedTool(Struct):
     """
-    The tool that must be called.
+    One of the tools.
     """
 
     type: str = "function"
     function: NamedFunction | None = None
+
+
+class AllowedTools(Struct):
+    """
+    Some of the tools, and whether one of them must be called.
+    """
+
+    mode: Literal["auto", "required"]
+    tools: list[NamedTool]
+
+
+class ChosenTool(NamedTool):
+    """
+    The tool that must be called, or those that may be.
+    """
+
+    allowed_tools: AllowedTools | None = None
 
 
 class StreamOptions(Struct):
@@ -166,7 +205,7 @@ class ChatCompletionRequest(Struct):
 
     # Tools, structured output and other modalities.
     tools: Annotated[list[ToolDefinition], Meta(max_length=128)] | None = None
-    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    tool_choice: Literal["none", "auto", "required"] | ChosenTool | None = None
     parallel_tool_calls: bool | None = None
     functions: Annotated[list[FunctionDefinition], Meta(max_length=128)] | None = None
     function_call: Literal["none", "auto"] | NamedFunction | None = None
