@@ -75,11 +75,11 @@ async def run(
     return {line.pop("case"): Case(**line) for line in lines}
 
 
-async def play(reactor: Any, clients: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], Case]:
+async def play(reactor: Any, runtime: str, clients: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], Case]:
     """
     Run cases of each client against one daemon with the real CLI, the stub of Anthropic's API behind it.
     """
-    runtime, departed = node(), list[RecordedRequest]()
+    departed: list[RecordedRequest] = []
     stub = await StubAnthropic().listen(reactor)
 
     def leaves(request: RecordedRequest) -> None:

@@ -15,7 +15,8 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 
-from tests.live.javascript_clients import Case, play
+from tests.helpers import real_cli
+from tests.live.javascript_clients import Case, node, play
 from tests.live.javascript_told import (
     ADA,
     CALLS,
@@ -34,10 +35,17 @@ from tests.live.javascript_told import (
 Played = Callable[[str], Case]
 
 
+@pytest.fixture(scope="module")
+def runtime() -> str:
+    """Node.js; all is skipped where it, its packages or the CLI cannot be had."""
+    real_cli()
+    return node()
+
+
 @pytest_twisted.async_yield_fixture(scope="module")
-async def played() -> AsyncIterator[Played]:
+async def played(runtime: str) -> AsyncIterator[Played]:
     """The cases, by name."""
-    cases = await play(reactor, {"openai": ()})
+    cases = await play(reactor, runtime, {"openai": ()})
     yield lambda name: cases["openai", name]
 
 

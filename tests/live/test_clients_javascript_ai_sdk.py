@@ -14,7 +14,8 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 
-from tests.live.javascript_clients import Case, play
+from tests.helpers import real_cli
+from tests.live.javascript_clients import Case, node, play
 from tests.live.javascript_told import (
     ADA,
     CALLS,
@@ -45,10 +46,17 @@ both_providers = pytest.mark.parametrize("client", [COMPATIBLE, PROVIDER])
 Played = Callable[[str, str], Case]
 
 
+@pytest.fixture(scope="module")
+def runtime() -> str:
+    """Node.js; all is skipped where it, its packages or the CLI cannot be had."""
+    real_cli()
+    return node()
+
+
 @pytest_twisted.async_yield_fixture(scope="module")
-async def played() -> AsyncIterator[Played]:
+async def played(runtime: str) -> AsyncIterator[Played]:
     """The cases, by provider and name."""
-    cases = await play(reactor, CASES)
+    cases = await play(reactor, runtime, CASES)
     yield lambda client, name: cases[client, name]
 
 
