@@ -116,9 +116,9 @@ def conversation(dice: Dice) -> Conversation:
     Draw a conversation.
     """
     offer = current = dice.offer()
-    # One half begins here, so that its turns can be said to the CLI in its own way.
-    history = _history(dice) if dice.once_in(2) else _leading(dice)
+    # Those that begin here, and those above all that are plain, can be said to the CLI in its own way.
     plain = dice.once_in(3)
+    history = _history(dice) if not plain and dice.once_in(2) else _leading(dice)
     turns: list[Turn] = []
     for number in range(dice.choice((1, 2, 3, 3, 4, 5))):
         functions = dice.offer() if number and dice.once_in(30) else None
@@ -234,7 +234,7 @@ def _turn(dice: Dice, offer: JSON, plain: bool) -> Turn:
         way=dice.choice((Way.GROWN, Way.GROWN, Way.GROWN, Way.NAMED, Way.NAMED, Way.NAMED_WHOLE)),
         loss=loss,
         speaks=not plain and dice.once_in(5),
-        results=tuple("done" if plain else _output(dice) for _ in range(dice.randint(1, 3))),
+        results=tuple(dice.words(390_000) if plain else _output(dice) for _ in range(dice.randint(1, 3))),
         order=tuple(dice.random() for _ in range(9)),
         prefill=prefill,
         echo=dice.choice((*Echo, Echo.EXACT, Echo.EXACT, Echo.SLIM, Echo.SLIM)),

@@ -55,6 +55,7 @@ class Talk:
         completion = await complete(self.live, body, tenant="t")
         (recorded,) = self.stub.requests[before:]
         self.compare(asked, expected, recorded.body)
+        assert completion.ignored == expected.ignored, asked
         message = completion.message
         if begun:
             message = {**message, "content": f"Well{message['content'] or ''}"}
@@ -104,7 +105,8 @@ def directed(dice: Dice, expected: Expected) -> tuple[str, bool]:
 
 def same(what: str, asked: JSON, expected: Any, got: Any) -> None:
     """Fail where two JSON values differ; say what was asked for."""
-    assert canonical(expected) == canonical(got), f"{json.dumps(asked)}: {difference(what, expected, got)}"
+    if canonical(expected) != canonical(got):
+        pytest.fail(f"{json.dumps(asked)}: {difference(what, expected, got)}")
 
 
 async def defaults(live: LiveBackend, stub: StubAnthropic) -> Defaults:

@@ -86,6 +86,8 @@ class Expected:
     """Whether that object is what a function of the daemon's is called with."""
     names: list[str]
     """The client's functions that may be called."""
+    ignored: tuple[str, ...]
+    """Parameters that have no effect, which the client is told."""
 
 
 @define
@@ -151,7 +153,8 @@ class Course:
         names = [tool["name"] for tool in tools] if may_call else []
         if isinstance(choice, dict) and choice["type"] == "function":
             names = chosen(choice)
-        return Expected(settings, tools, thinks, forced, form, called_form, names)
+        ignored = tuple(name for name in ("temperature", "top_p") if name in body and self._has_no_effect(name, body))
+        return Expected(settings, tools, thinks, forced, form, called_form, names, ignored)
 
     def _continue(self, called_form: bool, begun: bool, kept: tuple[Any, ...]) -> None:
         """
@@ -189,6 +192,10 @@ class Course:
             if body.get(name, 1) < 1:
                 return {name: body[name]}
         return {}
+
+    def _has_no_effect(self, name: str, body: JSON) -> bool:
+        # What asks for the default has it.
+        return not self.honour or (name == "top_p" and body[name] < 1 and "top_p" not in self._sampling(body))
 
     def _choice_beside(self, body: JSON) -> JSON:
         """

@@ -12,7 +12,7 @@ from zope.interface import implementer
 from claudeproxy.backends.claude.claims import ClaimedTurn, Claims
 from claudeproxy.backends.claude.conversations import LiveProcesses, TurnLocks
 from claudeproxy.backends.claude.environment import Launcher
-from claudeproxy.backends.claude.exchange import are_plain_results, is_plain_prompt, results_of
+from claudeproxy.backends.claude.exchange import are_plain_results, is_plain_answer, is_plain_prompt, results_of
 from claudeproxy.backends.claude.features import Refusals, emulated, features_of
 from claudeproxy.backends.claude.pool import Pool
 from claudeproxy.backends.claude.process import ClaudeProcess
@@ -162,6 +162,7 @@ class ClaudeBackend:
             self._pool.discard(process)
         after = self._claims.settle(turn, outcome.parts)
         if outcome.clean:
+            process.needs_history = process.needs_history or not is_plain_answer(outcome.parts)
             self._live.rest(after, process)
 
     async def _process(self, session: Session, way: Way) -> ClaudeProcess:
