@@ -149,6 +149,8 @@ class TurnSettings:
     stop: tuple[str, ...] = ()
     """Sequences that end the answer and are not part of it."""
     tool_choice: ToolChoice = field(factory=ToolChoice)
+    show_reasoning: bool = True
+    """Whether the model is asked to show what it thinks; else it may think unseen."""
 
 
 @frozen

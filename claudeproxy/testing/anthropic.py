@@ -114,8 +114,9 @@ class _Message:
             "cache_creation": {"ephemeral_5m_input_tokens": written, "ephemeral_1h_input_tokens": 0},
             "service_tier": "standard",
         }
-        output = sum(map(count_tokens, words)) + count_tokens(directive.thinking or "")
-        self.usage = {**self._input, "output_tokens": output}
+        thought = count_tokens(directive.thinking or "")
+        details = {"output_tokens_details": {"thinking_tokens": thought}} if thought else {}
+        self.usage = {**self._input, "output_tokens": sum(map(count_tokens, words)) + thought, **details}
 
     def value(self) -> dict[str, Any]:
         """

@@ -233,6 +233,7 @@ class ClaudeBackend:
         whole = conversation if process.needs_history else None
         settings = turn_settings(request.settings, turn.session.tools, whole, parked=parked)
         process.configure(turn.session.model, settings)
+        process.show_reasoning(request.settings.show_reasoning)
         if parked:
             return process.continue_turn(results_of(turn.new), sink.event)
         # With the whole conversation beside it, the message only starts the turn.

@@ -115,6 +115,7 @@ class ClaudeProcess(ProcessProtocol):
     _paused: bool = field(init=False, default=False)
     _settings: Mapping[str, object] = field(init=False, default=NEUTRAL)
     _model: str = field(init=False)
+    _shows_reasoning: bool = field(init=False, default=True)
     _turn: Turn | None = field(init=False, default=None)
     _parking: Parking = field(init=False, factory=Parking)
     _requests: dict[str, Callable[[ControlResponse], None]] = field(init=False, factory=dict)
@@ -198,6 +199,15 @@ class ClaudeProcess(ProcessProtocol):
             return
         self._settings, self._model = settings, model
         self._request(lambda request_id: claude_cli.apply_settings(request_id, changes), self._must_succeed)
+
+    def show_reasoning(self, shown: bool) -> None:
+        """
+        Have the answers show what the model thinks, or not, if it is not so already. A parked process ends its turn as
+        it began it (seen). It is a matter of display: a refusal changes nothing.
+        """
+        if shown != self._shows_reasoning:
+            self._shows_reasoning = shown
+            self._request(lambda request_id: claude_cli.show_thinking(request_id, shown), lambda response: None)
 
     def run_turn(self, parts: tuple[Part, ...], emit: Callable[[StreamEvent], None]) -> Deferred[Outcome]:
         """

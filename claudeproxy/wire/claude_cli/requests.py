@@ -19,6 +19,7 @@ __all__ = [
     "interrupt",
     "mcp_answer",
     "refuse_request",
+    "show_thinking",
     "simple_request",
     "tool_answer",
     "user_line",
@@ -117,6 +118,17 @@ def apply_settings(request_id: str, settings: Mapping[str, Any]) -> bytes:
     Change settings of the live process for the turns that follow.
     """
     return _request(request_id, {"subtype": "apply_flag_settings", "settings": settings})
+
+
+def show_thinking(request_id: str, shown: bool) -> bytes:
+    """
+    Have the API send a summary of what the model thinks, or nothing of it, in the turns that follow.
+
+    The CLI says so in each request in which the model may think, with the budget or without as the model wants it; in
+    ``CLAUDE_CODE_EXTRA_BODY`` all of that would have to be known. The tokens that it may think are not touched.
+    """
+    display = "summarized" if shown else "omitted"
+    return _request(request_id, {"subtype": "set_max_thinking_tokens", "thinking_display": display})
 
 
 def refuse_request(request_id: str, message: str) -> bytes:
