@@ -48,6 +48,8 @@ class Launch:
     working_directory: Path
     scratch: Path
     """The directory to remove when the process has ended."""
+    own_login: bool = False
+    """Whether the CLI is logged in by itself."""
 
     def clean_up(self) -> None:
         """Remove what the process leaves; a few small files, so it is done on the spot."""
@@ -142,6 +144,7 @@ class Launcher:
             config_directory=config,
             working_directory=working,
             scratch=scratch,
+            own_login=self._config.login,
         )
 
     def version_arguments(self, cli: str) -> tuple[str, ...]:

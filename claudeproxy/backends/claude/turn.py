@@ -77,10 +77,12 @@ class Turn:
     """The id that the CLI must answer with."""
     _max_output: int
     """Bytes that the answer may have: text, reasoning and arguments of calls together, in UTF-8."""
-    _cost_before: float
+    _charge: Callable[[float], float]
+    """Returns what the turn costs when the process has cost so much in all, in USD."""
     _limits: UsageLimits
-    _parked: Callable[[tuple[str, ...]], None]
-    """Called with the ids of the functions' calls, when the process begins to wait for what they return."""
+    _park: Callable[[tuple[str, ...], Callable[[float | None], None]], None]
+    """Called with the ids of the functions' calls, when the process is to wait for what they return; calls back with
+    what the turn costs, if that is known, when it does."""
     _form: Form | None
     """What the answer's text has to be."""
     done: Deferred[Outcome]
@@ -219,10 +221,16 @@ class Turn:
         if self._call_ids:
             # The CLI answers by itself what it cannot read, and asks the model again; so it does with half a call.
             clean = reached is FinishReason.TOOL_CALLS and self._answer.well_called
-            if clean:
-                self._parked(tuple(self._call_ids))
-            answered = clean and not self._answer.calls
-            self._finish(usage, FinishReason.STOP if answered else reached, clean=clean)
+            if not clean:
+                self._finish(usage, reached, clean=False)
+                return
+            answered = FinishReason.TOOL_CALLS if self._answer.calls else FinishReason.STOP
+
+            def parked(cost: float | None) -> None:
+                if not self.over:
+                    self._finish(evolve(usage, cost_usd=cost), answered, clean=True)
+
+            self._park(tuple(self._call_ids), parked)
         elif reached is not FinishReason.STOP or (reason in _ENDS and not self._answer.text):
             # The CLI does not take this for an end: it tells the model to go on (seen), as nobody asked it to.
             self._finish(usage, reached, clean=False)
@@ -235,11 +243,8 @@ class Turn:
             resets_at = self._resets_at if self._resets_at is not None else reset_time(result.text)
             self.fail(failure_of(result, self._limits.wait(resets_at)))
             return
-        # The total runs on over the life of the process.
-        cost = max(0.0, result.total_cost_usd - self._cost_before)
-        self._finish(
-            evolve(self._counted or result.usage, cost_usd=cost), finish_reason(result.stop_reason), clean=True
-        )
+        usage = evolve(self._counted or result.usage, cost_usd=self._charge(result.total_cost_usd))
+        self._finish(usage, finish_reason(result.stop_reason), clean=True)
 
     def _finish(self, usage: Usage, reason: FinishReason, *, clean: bool) -> None:
         if self._form is not None and reason is FinishReason.STOP:

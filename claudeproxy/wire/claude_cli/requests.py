@@ -15,6 +15,7 @@ from claudeproxy.wire.claude_cli.lines import McpRequest
 
 __all__ = [
     "apply_settings",
+    "ask_cost",
     "initialize",
     "interrupt",
     "mcp_answer",
@@ -137,6 +138,13 @@ def refuse_request(request_id: str, message: str) -> bytes:
     """
     response = {"subtype": "error", "request_id": request_id, "error": message}
     return _encode({"type": "control_response", "response": response}) + b"\n"
+
+
+def ask_cost(request_id: str) -> bytes:
+    """
+    Ask what the process has used and cost so far, to the token; without the part that looks through transcripts.
+    """
+    return _request(request_id, {"subtype": "get_usage", "skip_behaviors": True, "detached": True})
 
 
 def user_line(parts: Sequence[Part], uuid: str) -> bytes:
