@@ -52,13 +52,14 @@ class ProxyApp:
     """What else can make the daemon unready."""
     cross_origin: CrossOrigin = field(init=False)
     routes: Routes = field(init=False)
+    chat: ChatRoute = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.cross_origin = CrossOrigin(self.server.cors_allowed_origins)
         self.routes = Routes(self.keys, self.admission, self.drain, self.cross_origin)
         keepalive = self.server.keepalive_interval
         passthrough = Passthrough(self.relays, self.router, self.drain, self.clock, keepalive)
-        chat = ChatRoute(
+        self.chat = ChatRoute(
             self.chat_backend,
             passthrough,
             self.catalog,
@@ -69,6 +70,7 @@ class ProxyApp:
             self.claude.request_timeout,
             ConversationSize(self.server.max_messages, self.server.max_characters),
         )
+        self.chat.use(self.claude.reasoning)
         models = ModelsRoute(self.relays, self.catalog, self.router, self.drain, self.clock.seconds())
         health = HealthRoute(self.chat_backend, self.relays, self.claude, (self.drain, *self.readiness))
         docs = DocsRoute()
@@ -80,7 +82,7 @@ class ProxyApp:
         self.routes.public("/health/ready", GET=health.ready)
         self.routes.public("/openapi.json", GET=docs.openapi)
         self.routes.public("/docs", GET=docs.page)
-        self.routes.authorized("/chat/completions", POST=chat.create)
+        self.routes.authorized("/chat/completions", POST=self.chat.create)
         self.routes.authorized("/models", GET=models.index)
         self.routes.authorized("/models/<path:model>", GET=models.one)
         self.routes.authorized("/<path:rest>", any_method=passthrough.any_path)

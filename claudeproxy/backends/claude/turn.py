@@ -96,6 +96,8 @@ class Turn:
     _input_usage: Usage = field(init=False, factory=Usage)
     _counted: Usage | None = field(init=False, default=None)
     """Of the answer, once it is complete; the result line sums up all answers since the user spoke."""
+    _refusal: str = field(init=False, default="")
+    """Why the model refuses."""
     _resets_at: float | None = field(init=False, default=None)
     """When the usage limit is reset for which the API refused, in seconds since the epoch."""
 
@@ -164,7 +166,8 @@ class Turn:
                 self._input(text)
             case MessageStart(usage=usage):
                 self._input_usage = usage
-            case MessageStop(reason=reason, usage=usage):
+            case MessageStop(reason=reason, usage=usage, explanation=explanation):
+                self._refusal = explanation if finish_reason(reason) is FinishReason.CONTENT_FILTER else ""
                 self._counted = evolve(
                     self._input_usage, output_tokens=usage.output_tokens, reasoning_tokens=usage.reasoning_tokens
                 )
@@ -252,6 +255,6 @@ class Turn:
         if self.over:
             return
         self._emit(UsageReport(usage))
-        self._emit(Finished(reason))
+        self._emit(Finished(reason, self._refusal))
         self.over = True
         self.done.callback(Outcome(self._answer.parts, clean))
