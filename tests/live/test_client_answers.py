@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from openai import OpenAI
+from openai import ContentFilterFinishReasonError, OpenAI
 from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 
@@ -102,12 +102,11 @@ async def test_the_choice_of_where_the_reasoning_is(
     assert read["content"].model_extra["reasoning"] == "let me see"
     displays = [request.body["thinking"]["display"] for request in stub_anthropic.requests]
     assert displays == ["summarized"] * 4 + ["omitted"] * 2
-    # A process that had not seen the conversation would be told all of it in one piece.
-    answers = [request.body["messages"][1] for request in stub_anthropic.requests[1::2]]
-    assert [[block.get("text") for block in answer["content"] if block["type"] == "text"] for answer in answers] == [
-        ["42"]
-    ] * 3
-    assert all(answer["content"][0]["type"] == "thinking" for answer in answers)
+    # The thoughts come back from the process alone: it was recognised by the text without its tags.
+    for request in stub_anthropic.requests[1::2]:
+        (answer,) = [message for message in request.body["messages"] if message["role"] == "assistant"]
+        assert [block["type"] for block in answer["content"]] == ["thinking", "text"]
+        assert answer["content"][1]["text"] == "42"
 
 
 @pytest_twisted.ensureDeferred
@@ -184,11 +183,12 @@ async def test_what_an_answer_costs_is_in_its_head_and_in_the_log(daemon: Daemon
 
 
 @pytest_twisted.ensureDeferred
-@pytest.mark.parametrize("ask", [whole, streamed])
-async def test_a_refusal_explains_itself(ask: Any, client: OpenAI) -> None:
-    """What the API says of its refusal is the message's refusal."""
+async def test_a_refusal_explains_itself(client: OpenAI) -> None:
+    """What the API says of its refusal is the message's refusal; the helpers raise their error of the filter."""
     prompt = said("[[stub bytes=0 stop=refusal explanation=It violates the policy.]]")
-    choice = (await deferToThread(ask, client, prompt)).choices[0]
+    choice = (await deferToThread(whole, client, prompt)).choices[0]
+    with pytest.raises(ContentFilterFinishReasonError):
+        await deferToThread(streamed, client, prompt)
 
-    assert (choice.finish_reason, choice.message.content or None) == ("content_filter", None)
+    assert (choice.finish_reason, choice.message.content) == ("content_filter", None)
     assert choice.message.refusal == "It violates the policy."
