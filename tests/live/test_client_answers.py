@@ -164,6 +164,33 @@ async def test_the_older_form_of_calls(ask: Any, client: OpenAI, stub_anthropic:
 
 
 @pytest_twisted.ensureDeferred
+async def test_the_older_form_goes_on_in_its_session(client: OpenAI, stub_anthropic: StubAnthropic) -> None:
+    """A session knows the id of the call, which the client does not."""
+    prompt = "[[stub call=add {}]]"
+
+    def converse() -> Any:
+        first = client.chat.completions.with_raw_response.create(model="sonnet", messages=said(prompt), functions=[ADD])
+        call = first.parse().choices[0].message.function_call
+        assert call is not None
+        messages: list[Any] = [
+            *said(prompt),
+            {"role": "assistant", "content": None, "function_call": call.model_dump()},
+            {"role": "function", "name": "add", "content": "42"},
+        ]
+        session = {"X-Claude-Session-ID": first.headers["x-claude-session-id"]}
+        return whole(client, messages, functions=[ADD], extra_headers=session).choices[0]
+
+    answer = await deferToThread(converse)
+
+    assert (answer.finish_reason, "42" in answer.message.content) == ("stop", True)
+    # In the parked process; the CLI's own notes are of role system.
+    messages = [message for message in stub_anthropic.requests[1].body["messages"] if message["role"] != "system"]
+    called, returned = (message["content"][-1] for message in messages[1:])
+    assert called["id"].startswith("toolu_")
+    assert (returned["tool_use_id"], returned["content"][0]["text"]) == (called["id"], "42")
+
+
+@pytest_twisted.ensureDeferred
 async def test_what_an_answer_costs_is_in_its_head_and_in_the_log(daemon: Daemon, client: OpenAI) -> None:
     """Also of one that calls a function, whose turn is not over."""
 
