@@ -165,8 +165,7 @@ class ClaudeProcess(ProcessProtocol):
 
     def configure(self, model: str, settings: Mapping[str, object], *, show_reasoning: bool = True) -> None:
         """
-        Set what the turn that follows is to use, if it is not set so already; a refusal of model or settings fails
-        that turn.
+        Set what the turn that follows is to use; a refusal of model or settings fails that turn.
 
         The model of a process that has seen messages must not change: the CLI would write the change into them. A
         parked process goes on to show what the model thinks, or not, as its turn began (seen).
@@ -352,7 +351,8 @@ class ClaudeProcess(ProcessProtocol):
             case ControlRequest(request_id=request_id, subtype=subtype):
                 self._stdin.write(claude_cli.refuse_request(request_id, f"claudeproxy does not serve {subtype}"))
             case TurnResult():
-                self._turn_ended(line)
+                if (turn := self._let_go_of_turn()) is not None:
+                    turn.line(line)
             case LimitSignal(limit=limit):
                 self._limits.note(limit)
             case _:
@@ -362,21 +362,21 @@ class ClaudeProcess(ProcessProtocol):
                     self._turn.line(line)
 
     def _park(self, calls: tuple[str, ...], parked: Callable[[float | None], None]) -> None:
+        turn = self._turn
+
         def told(cost: float | None) -> None:
-            self._turn = None
-            self._parking.park(calls)
-            if self._paused:
-                self.resumeProducing()
-            parked(cost)
+            if self._turn is turn:
+                self._let_go_of_turn()
+                self._parking.park(calls)
+                parked(cost)
 
         self._costs.ask(told)
 
-    def _turn_ended(self, result: TurnResult) -> None:
+    def _let_go_of_turn(self) -> Turn | None:
         turn, self._turn = self._turn, None
         if self._paused:
             self.resumeProducing()
-        if turn is not None:
-            turn.line(result)
+        return turn
 
     def _fault(self, error: ClaudeProxyError) -> None:
         """
