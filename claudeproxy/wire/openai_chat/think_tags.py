@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 
 from claudeproxy.core.chat import Message, Part, Role, Text
-from claudeproxy.core.events import ReasoningDelta, StreamEvent, TextDelta, UsageReport
+from claudeproxy.core.events import ReasoningDelta, StreamEvent, TextDelta
 from claudeproxy.core.reasoning import Reasoning
 
 __all__ = ["rewriting", "without_thoughts"]
@@ -67,7 +67,7 @@ class _Tags:
             text = event.text if self._open else _OPENING + event.text
             self._open = True
             return (TextDelta(text),)
-        if not self._open or isinstance(event, UsageReport):
+        if not self._open:
             return (event,)
         self._open = False
         if isinstance(event, TextDelta):
