@@ -228,6 +228,8 @@ class Turn:
                 self._finish(usage, reached, clean=False)
                 return
             answered = FinishReason.TOOL_CALLS if self._answer.calls else FinishReason.STOP
+            # What is wrong with the answer is found before the process waits behind it.
+            self._complete(answered)
 
             def parked(cost: float | None) -> None:
                 if not self.over:
@@ -249,9 +251,18 @@ class Turn:
         usage = evolve(self._counted or result.usage, cost_usd=self._charge(result.total_cost_usd))
         self._finish(usage, finish_reason(result.stop_reason), clean=True)
 
+    def _complete(self, reason: FinishReason) -> None:
+        """
+        Say what an answer in a form still lacks.
+
+        :raises AnswerNotJSON: it stops, and is no object.
+        """
+        form, self._form = self._form, None
+        if form is not None and reason is FinishReason.STOP:
+            self._add(form.missing(self._answer.text), self._say)
+
     def _finish(self, usage: Usage, reason: FinishReason, *, clean: bool) -> None:
-        if self._form is not None and reason is FinishReason.STOP:
-            self._add(self._form.missing(self._answer.text), self._say)
+        self._complete(reason)
         if self.over:
             return
         self._emit(UsageReport(usage))
