@@ -11,7 +11,7 @@ from claudeproxy.testing.directives import in_json
 from tests.live.conversations import Echo, Turn
 from tests.live.odd import JSON
 
-__all__ = ["THOUGHT", "echoed", "is_clean", "joined", "new_messages", "without_leading"]
+__all__ = ["THOUGHT", "echoed", "is_clean", "joined", "new_messages", "with_ids", "without_leading"]
 
 THOUGHT = "Let me see."
 """What the model thinks, if it thinks."""
@@ -21,14 +21,13 @@ def new_messages(before: list[JSON], turn: Turn) -> list[JSON]:
     """
     Return what the client says now, with what the model is to answer.
     """
-    open_calls = [call["id"] for call in (before[-1].get("tool_calls") or ())] if before else []
-    results = [
-        {"role": "tool", "tool_call_id": call_id, "content": turn.results[index % len(turn.results)]}
-        for index, call_id in enumerate(open_calls)
-    ]
+    last = before[-1] if before else {"role": "user"}
+    heads = [{"role": "tool", "tool_call_id": call["id"]} for call in last.get("tool_calls") or ()]
+    if "function_call" in last:
+        heads = [{"role": "function", "name": last["function_call"]["name"]}]
+    results = [{**head, "content": turn.results[index % len(turn.results)]} for index, head in enumerate(heads)]
     results = [results[index] for index in sorted(range(len(results)), key=lambda each: turn.order[each % 9])]
-    last = before[-1]["role"] if before else ""
-    silent = bool(results or last in ("tool", "function")) and not turn.speaks
+    silent = bool(results or last["role"] in ("tool", "function")) and not turn.speaks
     said = results if silent else [*results, *turn.said]
     if not said:
         return []
@@ -52,13 +51,16 @@ def _directed(content: Any, directive: str, where: float) -> Any:
     return content + directive
 
 
-def joined(begun: list[JSON], message: JSON, *, trimmed: bool) -> list[JSON]:
+def joined(begun: list[JSON], message: JSON, *, trimmed: bool) -> JSON:
     """
     Return an answer with its beginning, where the client wrote that.
+
+    :param trimmed: whether blanks at the end of that are cut off, as they are for the model.
     """
     if not begun:
-        return [message]
-    texts = [begun[0]["content"]] if isinstance(begun[0]["content"], str) else [p["text"] for p in begun[0]["content"]]
+        return message
+    content = begun[0]["content"]
+    texts = [content] if isinstance(content, str) else [part["text"] for part in content]
     texts = [text for text in texts if text.strip()]
     if trimmed and texts:
         texts[-1] = texts[-1].rstrip()
@@ -66,16 +68,15 @@ def joined(begun: list[JSON], message: JSON, *, trimmed: bool) -> list[JSON]:
         texts[-1] += message["content"]
     elif message["content"]:
         texts = [message["content"]]
-    return [{**message, "content": [{"type": "text", "text": text} for text in texts]}]
+    return {**message, "content": [{"type": "text", "text": text} for text in texts]}
 
 
-def echoed(messages: list[JSON], echo: Echo) -> list[JSON]:
+def echoed(message: JSON, echo: Echo) -> JSON:
     """
     Return an answer as a client sends it back.
     """
-    (message,) = messages
     if echo is not Echo.EXACT:
-        message = {key: message[key] for key in ("role", "content", "tool_calls") if key in message}
+        message = {key: message[key] for key in ("role", "content", "tool_calls", "function_call") if key in message}
     content = message["content"]
     if echo is Echo.PARTS and isinstance(content, str):
         message["content"] = [{"type": "text", "text": content}]
@@ -85,7 +86,20 @@ def echoed(messages: list[JSON], echo: Echo) -> list[JSON]:
         message["content"] = f"{content} Or not?"
     elif echo is Echo.REWRITTEN and "tool_calls" in message:
         message["tool_calls"] = [_rewritten(call) for call in message["tool_calls"]]
-    return [message]
+    return message
+
+
+def with_ids(messages: list[JSON], calls: list[JSON]) -> list[JSON]:
+    """
+    Return messages with what functions returned in the present form, where the older one names no call.
+    """
+    ids = {call["function"]["name"]: call["id"] for call in calls}
+    return [
+        {"role": "tool", "tool_call_id": ids[message["name"]], "content": message["content"]}
+        if message["role"] == "function"
+        else message
+        for message in messages
+    ]
 
 
 def _rewritten(call: JSON) -> JSON:
@@ -106,6 +120,9 @@ def is_clean(message: JSON, names: list[str]) -> bool:
 
 
 def without_leading(messages: list[JSON]) -> list[JSON]:
+    """
+    Return what follows the system prompt.
+    """
     start = next((at for at, each in enumerate(messages) if each["role"] not in ("system", "developer")), len(messages))
     return messages[start:]
 

@@ -5,13 +5,15 @@ Chat completions on a live backend: all of the way from the request's JSON to th
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 from attrs import frozen
 
 from claudeproxy.core.catalog import Catalog
 from claudeproxy.core.chat import ChatRequest
+from claudeproxy.core.events import StreamEvent, ToolCallDelta, ToolCallStarted
 from claudeproxy.testing.stub import RecordedRequest
-from claudeproxy.wire.openai_chat import CompletionFolder, decode_request
+from claudeproxy.wire.openai_chat import AnswerHead, CompletionFolder, decode_request
 from tests.live.claude import LiveBackend, RecordingSink
 from tests.live.odd import JSON
 
@@ -29,6 +31,8 @@ class Completion:
 
     message: JSON
     """As Chat Completions has it."""
+    calls: list[JSON]
+    """The same calls with their ids, which the older form leaves out."""
     session_id: str
     ignored: tuple[str, ...]
 
@@ -53,12 +57,24 @@ async def complete(live: LiveBackend, body: JSON, *, tenant: str, session_id: st
     )
     sink = RecordingSink()
     await live.backend.open(request, sink).addTimeout(_SECONDS, live.clock)
-    folder = CompletionFolder("chatcmpl-1", decoded.model, 1)
+    folder = CompletionFolder(AnswerHead("chatcmpl-1", decoded.model, 1, legacy_calls=decoded.legacy_calls))
     for event in sink.events:
         folder.add(event)
     assert sink.head is not None
     message = json.loads(folder.body())["choices"][0]["message"]
-    return Completion(message, sink.head.session_id, sink.head.ignored)
+    return Completion(message, _calls(sink.events), sink.head.session_id, sink.head.ignored)
+
+
+def _calls(events: Iterable[StreamEvent]) -> list[JSON]:
+    calls: list[JSON] = []
+    for event in events:
+        if isinstance(event, ToolCallStarted):
+            calls.append({"id": event.call_id, "type": "function", "function": {"name": event.name, "arguments": ""}})
+        elif isinstance(event, ToolCallDelta):
+            calls[event.index]["function"]["arguments"] += event.arguments
+    for call in calls:
+        call["function"]["arguments"] = call["function"]["arguments"] or "{}"
+    return calls
 
 
 def cli_session(recorded: RecordedRequest) -> str:

@@ -92,9 +92,14 @@ def expected_choice(body: JSON, offer: JSON, messages: Sequence[JSON]) -> JSON |
     told: JSON = {"type": "any" if choice == "required" else "auto"}
     if not isinstance(choice, str):
         told = {"type": "tool", "name": chosen(choice)[0]}
-    if body.get("parallel_tool_calls") is False:
+    if body.get("parallel_tool_calls") is False or _is_legacy(body):
         told["disable_parallel_tool_use"] = True
     return told
+
+
+def _is_legacy(body: JSON) -> bool:
+    """Whether an answer has a place for one call only."""
+    return bool(body.get("functions")) and not body.get("tools")
 
 
 def chosen(choice: JSON) -> list[str]:

@@ -16,15 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from attrs import define, field, frozen
+from twisted.internet.defer import Deferred
 
-from claudeproxy.core.catalog import Catalog
-from claudeproxy.core.chat import ChatRequest
 from claudeproxy.store.session_file import SessionFile
 from claudeproxy.testing.anthropic import StubAnthropic
-from claudeproxy.testing.stub import RecordedRequest
-from claudeproxy.wire.openai_chat import CompletionFolder, decode_request
-from tests.live.chatting import THOUGHT, echoed, is_clean, joined, new_messages, without_leading
-from tests.live.claude import LiveBackend, RecordingSink
+from tests.live.chatting import THOUGHT, echoed, is_clean, joined, new_messages, with_ids, without_leading
+from tests.live.claude import LiveBackend
+from tests.live.completions import Completion, cli_session, complete
 from tests.live.conversations import Conversation, Echo, Loss, Turn, Way
 from tests.live.expected import (
     canonical,
@@ -40,9 +38,7 @@ from tests.live.odd import JSON, names_of
 
 __all__ = ["Deviation", "Player"]
 
-_CATALOG = Catalog({}, "sonnet")
 _THOUGHT = {"type": "thinking", "thinking": THOUGHT, "signature": "c3R1Yg=="}
-_SECONDS = 60.0
 
 
 class Deviation(AssertionError):
@@ -52,18 +48,15 @@ class Deviation(AssertionError):
 
 
 @frozen
-class _Served:
+class _Told:
     """
-    What came of a request.
+    What the model is to be told, in the JSON of Chat Completions.
     """
 
-    message: JSON
-    """The answer, as Chat Completions has it."""
-    body: JSON
-    """What the API got."""
-    session_id: str
-    process: str
-    """The id of the CLI's own session, by which its process is known."""
+    messages: list[JSON]
+    system: str = ""
+    offer: JSON = field(factory=dict)
+    """The functions."""
 
 
 @define
@@ -76,12 +69,13 @@ class _Talk:
     model: str
     offer: JSON
     client: list[JSON]
-    known: list[JSON] = field(factory=list)
-    system: str = ""
+    known: _Told = field(factory=lambda: _Told([]))
+    """What the session holds, with all that was answered."""
+    calls: list[JSON] = field(factory=list)
+    """Of the last answer, with their ids."""
     session_id: str = ""
     process: str = ""
     """The one that rests with the conversation; none when it is gone, or its turn was not clean."""
-    session_offer: JSON = field(factory=dict)
     thoughtful: set[str] = field(factory=set)
     """The ids of the calls before which the model thought."""
 
@@ -95,12 +89,9 @@ class Player:
     _make: Callable[..., LiveBackend]
     _stub: StubAnthropic
     _state: Path
-    _clock: Any
     counts: Counter[str] = field(factory=Counter)
     """How many turns went which way; a fuzz that never goes a way proves nothing of it."""
     _live: LiveBackend = field(init=False)
-    _before: int = field(init=False, default=0)
-    """Processes that were started before the daemon was."""
     _over: set[str] = field(init=False, factory=set)
     """The CLI's sessions whose processes the backend has killed."""
 
@@ -117,117 +108,79 @@ class Player:
         self.counts["conversations"] += 1
         talk = _Talk(tenant, model, conversation.functions, list(conversation.history))
         try:
-            for number, turn in enumerate(conversation.turns):
-                await self._turn(talk, turn, first=number == 0)
+            for turn in conversation.turns:
+                await self._turn(talk, turn)
+                self.counts["turns"] += 1
         finally:
             self._end_process(talk.process)
             self._stub.requests.clear()
-            self.counts["processes"] = self._before + self._live.started
 
-    def stop(self) -> Any:
+    def stop(self) -> Deferred[None]:
         """
         End all processes.
         """
+        self.counts["processes"] += self._live.started
         return self._live.stop()
 
     # -- A turn ---------------------------------------------------------------
 
-    async def _turn(self, talk: _Talk, turn: Turn, *, first: bool) -> None:
+    async def _turn(self, talk: _Talk, turn: Turn) -> None:
         await self._lose(talk, turn.loss)
         if turn.functions is not None:
             talk.offer = turn.functions
+        way = turn.way
+        if way is Way.NAMED and talk.client and "function_call" in talk.client[-1]:
+            # The older form has no ids, so what a function returned says nothing without the call.
+            way = Way.NAMED_WHOLE
+        self.counts[way] += 1
         new = new_messages(talk.client, turn)
         prefill = [] if turn.prefill is None else [turn.prefill]
-        sent = [*talk.client, *new, *prefill] if turn.way is not Way.NAMED else [*new, *prefill]
+        sent = [*new, *prefill] if way is Way.NAMED else [*talk.client, *new, *prefill]
         body = {"model": talk.model, "messages": sent, **talk.offer, **turn.options}
-        told, system, offer = self._told(talk, turn.way, sent, [*new, *prefill])
-        goes_on = bool(talk.process) and self._goes_on(talk, turn.way, system, offer)
-        served = await self._serve(talk, body, named=turn.way is not Way.GROWN)
-        self.counts[turn.way] += 1
-        self._compare(talk, served, body, told, system, offer, (talk.process if goes_on else None))
-        self._settle(talk, turn, served, told, system, offer, new)
+        told = _told(talk, way, sent, [*new, *prefill])
+        goes_on = bool(talk.process) and _goes_on(talk, way, told)
+        completion, got, process = await self._serve(talk, body, named=way is not Way.GROWN)
+        if goes_on:
+            self._same("process", talk.process, process)
+            self.counts["went on"] += 1
+            self.counts["went on in the CLI's own way"] += not self._needs_history(process)
+        self._compare(talk, got, body, told)
+        self._settle(talk, turn, completion, told, process, new)
 
-    @staticmethod
-    def _told(talk: _Talk, way: Way, sent: list[JSON], new: list[JSON]) -> tuple[list[JSON], str, JSON]:
+    async def _serve(self, talk: _Talk, body: JSON, *, named: bool) -> tuple[Completion, JSON, str]:
         """
-        Return what the model is to be told: the messages, the system prompt and the functions.
+        Serve a request; return the answer, what the API got, and the CLI's session that sent it.
         """
-        if way is Way.GROWN:
-            return sent, expected_system(sent), talk.offer
-        offer = talk.offer if talk.offer else talk.session_offer
-        said = without_leading(new) if way is Way.NAMED else new
-        return [*talk.known, *said], expected_system(sent) or talk.system, offer
-
-    @staticmethod
-    def _goes_on(talk: _Talk, way: Way, system: str, offer: JSON) -> bool:
-        """
-        Return whether the process that rests has seen just what is told again.
-        """
-        same = (system, expected_tools(offer)) == (talk.system, expected_tools(talk.session_offer))
-        client, known = expected_messages(talk.client), expected_messages(talk.known)
-        return same and (way is not Way.GROWN or canonical(client) == canonical(known))
-
-    async def _serve(self, talk: _Talk, body: JSON, *, named: bool) -> _Served:
-        """
-        Send a request as ``POST /v1/chat/completions`` does.
-        """
-        decoded = decode_request(json.dumps(body, ensure_ascii=False).encode())
-        request = ChatRequest(
-            model=decoded.model,
-            backend_model=_CATALOG.resolve(decoded.model),
-            messages=decoded.messages,
-            system=decoded.system,
-            tools=decoded.tools,
-            settings=decoded.settings,
-            tenant=talk.tenant,
-            session_id=talk.session_id if named else None,
-            ignored=decoded.ignored,
-        )
-        sink, before = RecordingSink(), len(self._stub.requests)
-        await self._live.backend.open(request, sink).addTimeout(_SECONDS, self._clock)
-        folder = CompletionFolder("chatcmpl-1", decoded.model, 1)
-        for event in sink.events:
-            folder.add(event)
-        recorded, *more = [each for each in self._stub.requests[before:] if _process(each) not in self._over]
-        self.counts["asked behind our back"] += len(self._stub.requests) - before - 1 - len(more)
+        before = len(self._stub.requests)
+        session_id = talk.session_id if named else None
+        completion = await complete(self._live, body, tenant=talk.tenant, session_id=session_id)
+        requests = self._stub.requests[before:]
+        recorded, *more = [each for each in requests if cli_session(each) not in self._over]
+        self.counts["asked behind our back"] += len(requests) - len(more) - 1
         for each in more:
             raise Deviation(f"the API was asked again: {json.dumps(each.body['messages'][-3:])[:2000]}")
-        assert sink.head is not None
-        return _Served(
-            json.loads(folder.body())["choices"][0]["message"],
-            recorded.body,
-            sink.head.session_id,
-            _process(recorded),
-        )
+        return completion, recorded.body, cli_session(recorded)
 
-    def _compare(
-        self, talk: _Talk, served: _Served, body: JSON, told: list[JSON], system: str, offer: JSON, process: str | None
-    ) -> None:
+    def _compare(self, talk: _Talk, got: JSON, body: JSON, told: _Told) -> None:
         """
         Compare a recorded request with what it should be.
-
-        :param process: the one that must have served it, if the turn had to go on there.
         """
-        got = served.body
         messages, thoughts = recorded_messages(got)
-        self._same("messages", without_end_blanks(expected_messages(told)), messages)
-        self._same("system", [system] if system else [], [block["text"] for block in got["system"][2:]])
-        self._same("tools", expected_tools(offer, told, body.get("tool_choice")), got.get("tools") or [], ordered=True)
-        self._same("tool_choice", expected_choice(body, offer, told), got.get("tool_choice"))
-        if process is not None:
-            self._same("process", process, served.process)
-            self.counts["went on"] += 1
-            self.counts["went on in the CLI's own way"] += not self._needs_history(served.process)
+        tools = expected_tools(told.offer, told.messages, body.get("tool_choice"))
+        self._same("messages", without_end_blanks(expected_messages(told.messages)), messages)
+        self._same("system", [told.system] if told.system else [], [block["text"] for block in got["system"][2:]])
+        self._same("tools", tools, got.get("tools") or [], ordered=True)
+        self._same("tool_choice", expected_choice(body, told.offer, told.messages), got.get("tool_choice"))
         self._check_thoughts(talk, got, messages, thoughts)
 
-    def _check_thoughts(self, talk: _Talk, body: JSON, messages: list[JSON], thoughts: list[list[JSON]]) -> None:
+    def _check_thoughts(self, talk: _Talk, got: JSON, messages: list[JSON], thoughts: list[list[JSON]]) -> None:
         """
         What was thought before calls goes with their results, as the API wants it, and no other thoughts are told.
         """
         for thought in thoughts:
             self._same("thoughts", [_THOUGHT] * len(thought), thought)
         last = max(index for index, message in enumerate(messages) if message["role"] == "user")
-        if "thinking" not in body or any(block["type"] == "text" for block in messages[last]["content"]) or last == 0:
+        if "thinking" not in got or any(block["type"] == "text" for block in messages[last]["content"]) or last == 0:
             return
         called = {block.get("id") for block in messages[last - 1]["content"]}
         if called & talk.thoughtful:
@@ -242,31 +195,35 @@ class Player:
     # -- Afterwards -----------------------------------------------------------
 
     def _settle(
-        self, talk: _Talk, turn: Turn, served: _Served, told: list[JSON], system: str, offer: JSON, new: list[JSON]
+        self, talk: _Talk, turn: Turn, completion: Completion, told: _Told, process: str, new: list[JSON]
     ) -> None:
         """
         Keep what the client and the session know now.
         """
-        message = served.message
-        calls = message.get("tool_calls") or []
-        if calls and message.get("reasoning_content"):
-            talk.thoughtful |= {call["id"] for call in calls}
+        message = completion.message
+        talk.calls = completion.calls
+        if message.get("reasoning_content"):
+            talk.thoughtful |= {call["id"] for call in talk.calls}
         begun = [] if turn.prefill is None else [turn.prefill]
-        talk.known = [*told[: len(told) - len(begun)], *joined(begun, message, trimmed=True)]
-        talk.client = [*talk.client, *new, *echoed(joined(begun, message, trimmed=False), turn.echo)]
+        answered = {"role": "assistant", "content": message["content"], "tool_calls": talk.calls}
+        known = [*told.messages[: len(told.messages) - len(begun)], joined(begun, answered, trimmed=True)]
+        talk.known = _Told(known, told.system, told.offer)
+        talk.client = [*talk.client, *new, echoed(joined(begun, message, trimmed=False), turn.echo)]
         if turn.echo is Echo.EDITED:
             talk.thoughtful.clear()
-        talk.system, talk.session_offer, talk.session_id = system, offer, served.session_id
-        clean = is_clean(message, names_of(offer))
-        if talk.process not in ("", served.process):
+        talk.session_id = completion.session_id
+        if talk.process != process:
             self._end_process(talk.process)
-        talk.process = served.process
-        if not clean:
+        talk.process = process
+        if not is_clean(answered, names_of(told.offer)):
             # It is killed, for it would go on by itself; sometimes it is faster.
-            self._over.add(talk.process)
+            self._over.add(process)
             talk.process = ""
 
     async def _lose(self, talk: _Talk, loss: Loss) -> None:
+        """
+        Have the conversation lose its process.
+        """
         if loss is Loss.NONE:
             return
         self.counts[loss] += 1
@@ -274,8 +231,7 @@ class Player:
             # The daemon stops, and another one reads what it has left.
             file = SessionFile(self._state)
             file.write(self._live.sessions.all())
-            await self._live.stop()
-            self._before += self._live.started
+            await self.stop()
             self._live = self._make(self._stub, file.read())
             self._live.start()
         elif talk.process:
@@ -284,22 +240,39 @@ class Player:
             await self._live.ended_count(ended + 1)
         talk.process = ""
 
-    def _end_process(self, cli_session: str, *, killed: bool = False) -> None:
+    def _end_process(self, session: str, *, killed: bool = False) -> None:
         for process, pid in zip(self._live.spawner.started, self._live.spawner.pids, strict=True):
-            if process.launch.session_id == cli_session and process.usable:
+            if process.launch.session_id == session and process.usable:
                 if killed:
                     os.kill(pid, signal.SIGKILL)
                 else:
                     process.end()
 
-    def _needs_history(self, cli_session: str) -> bool:
-        (process,) = [each for each in self._live.spawner.started if each.launch.session_id == cli_session]
+    def _needs_history(self, session: str) -> bool:
+        (process,) = [each for each in self._live.spawner.started if each.launch.session_id == session]
         return process.needs_history
 
 
-def _process(recorded: RecordedRequest) -> str:
+def _told(talk: _Talk, way: Way, sent: list[JSON], new: list[JSON]) -> _Told:
     """
-    Return the id of the CLI's own session that sent a request.
+    Return what the model is to be told.
     """
-    found: str = json.loads(recorded.body["metadata"]["user_id"])["session_id"]
-    return found
+    if way is Way.GROWN:
+        return _Told(sent, expected_system(sent), talk.offer)
+    # With a session's id the system prompt and the functions can be left out; a system prompt that is sent takes the
+    # place of the one before.
+    said = with_ids(without_leading(new) if way is Way.NAMED else new, talk.calls)
+    known = talk.known
+    return _Told([*known.messages, *said], expected_system(sent) or known.system, talk.offer or known.offer)
+
+
+def _goes_on(talk: _Talk, way: Way, told: _Told) -> bool:
+    """
+    Return whether the process that rests with a conversation has seen just what is told again.
+    """
+    known = talk.known
+    if told.system != known.system or expected_tools(told.offer) != expected_tools(known.offer):
+        return False
+    return way is not Way.GROWN or canonical(expected_messages(talk.client)) == canonical(
+        expected_messages(known.messages)
+    )

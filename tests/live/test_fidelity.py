@@ -64,7 +64,7 @@ async def test_what_is_said_reaches_the_model(tmp_path: Path) -> None:
                 deviations.append(f"FIDELITY_SEED={SEED} FIDELITY_ONLY={number}: {type(error).__name__}: {error}")
 
     stubs = [await StubAnthropic().listen(reactor) for _ in range(PLAYERS)]
-    players = [Player(backend, stub, tmp_path / str(index), reactor) for index, stub in enumerate(stubs)]
+    players = [Player(backend, stub, tmp_path / str(index)) for index, stub in enumerate(stubs)]
     try:
         await gatherResults([ensureDeferred(work(player)) for player in players])
     finally:
