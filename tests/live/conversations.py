@@ -230,9 +230,7 @@ def _turn(dice: Dice, offer: JSON, plain: bool) -> Turn:
     prefill = None if plain or not dice.once_in(15) else {"role": "assistant", "content": _texts(dice)}
     return Turn(
         said=_said(dice, plain),
-        answer=_answer(
-            dice, names_of(offer), options, begun=prefill is not None, most=1 if "functions" in offer else 4
-        ),
+        answer=_answer(dice, names_of(offer), options, begun=prefill is not None, legacy="functions" in offer),
         way=dice.choice((Way.GROWN, Way.GROWN, Way.GROWN, Way.NAMED, Way.NAMED, Way.NAMED_WHOLE)),
         loss=loss,
         speaks=not plain and dice.once_in(5),
@@ -244,16 +242,16 @@ def _turn(dice: Dice, offer: JSON, plain: bool) -> Turn:
     )
 
 
-def _answer(dice: Dice, names: list[str], options: JSON, *, begun: bool, most: int) -> Answer:
+def _answer(dice: Dice, names: list[str], options: JSON, *, begun: bool, legacy: bool) -> Answer:
     """
     Draw an answer that a model can give.
 
     :param begun: whether the client has written its beginning.
-    :param most: how many calls there can be.
+    :param legacy: whether the client knows only the older form of a call, of which there can be one.
     """
     choice = options.get("tool_choice", options.get("function_call", "auto"))
     forced = choice not in ("auto", "none")
-    most = 1 if options.get("parallel_tool_calls") is False else most
+    most = 1 if legacy or options.get("parallel_tool_calls") is False else 4
     count = min(most, dice.choice((1, 1, 2, 3, 4) if forced else (0, 0, 0, 1, 1, 2, 3, 4)))
     if isinstance(choice, dict):
         names = chosen(choice)

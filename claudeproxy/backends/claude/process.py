@@ -204,12 +204,8 @@ class ClaudeProcess(ProcessProtocol):
             self.end()
 
         done: Deferred[Outcome] = Deferred(cancelled)
-        session_id, most, charge, known = (
-            self.launch.session_id,
-            self._caps.output,
-            self._costs.charge,
-            self.parking.tools,
-        )
+        session_id, most, charge = self.launch.session_id, self._caps.output, self._costs.charge
+        known = self.parking.tools
         self._turn = turn = Turn(emit, session_id, most, charge, self._limits, self._park, form, known, done)
         self._stdin.write(line())
         return done
@@ -392,9 +388,7 @@ class ClaudeProcess(ProcessProtocol):
         self.end()
 
     def _does_not_start(self) -> None:
-        """
-        It was asked something and has said nothing: it hangs, or speaks another protocol.
-        """
+        """It was asked something and has said nothing: it hangs, or speaks another protocol."""
         self.silent = True
         self.exit_status = f"no answer within {self._start_timeout:g} s"
         self._fault(ended_early(self.booted, self.exit_status))
