@@ -10,7 +10,7 @@ RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
 PACKAGING := setup.py claudeproxy/_version.py
 
-.PHONY: help demo serve test fuzz lint format types bench soak reference clean
+.PHONY: help demo serve test fuzz fidelity lint format types bench soak reference clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -27,6 +27,10 @@ test: $(DEVELOPMENT) ## Run all tests
 
 fuzz: $(DEVELOPMENT) ## Send tens of thousands of odd requests
 	FUZZ_CASES="$${FUZZ_CASES:-20000}" $(BIN)/pytest -s tests/memory/test_fuzz.py tests/live/test_fuzz.py
+
+fidelity: $(DEVELOPMENT) ## Compare what thousands of conversations say with what the model is told
+	FIDELITY_CASES="$${FIDELITY_CASES:-2000}" SETTINGS_CASES="$${SETTINGS_CASES:-50}" \
+		$(BIN)/pytest -s tests/live/test_fidelity.py tests/live/test_settings_never_leak.py
 
 lint: $(DEVELOPMENT) ## Check style and formatting
 	$(BIN)/ruff check --config .ci/ruff.toml .
