@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
+    "AnswerNotJSON",
     "BackendAuthFailed",
     "BackendError",
     "BackendUnavailable",
@@ -36,6 +37,7 @@ __all__ = [
     "PassthroughDisabled",
     "PassthroughNotConfigured",
     "RateLimited",
+    "RequestRefused",
     "RequestTimeout",
     "RequestTooLarge",
     "ServerShuttingDown",
@@ -143,6 +145,12 @@ class ContextLengthExceeded(_BadRequest):
     """The conversation is longer than the model's context."""
 
     code = "context_length_exceeded"
+
+
+class RequestRefused(_BadRequest):
+    """The model's API does not take the request as it is."""
+
+    code = "request_refused"
 
 
 class MissingAPIKey(_BadRequest):
@@ -271,6 +279,13 @@ class BackendError(ClaudeProxyError):
 
     status = 502
     code = "backend_error"
+
+
+class AnswerNotJSON(ClaudeProxyError):
+    """The model's answer is not the JSON object that the request asks for."""
+
+    status = 502
+    code = "answer_not_json"
 
 
 class BackendAuthFailed(ClaudeProxyError):

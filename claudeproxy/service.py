@@ -298,6 +298,7 @@ def claude_backend(
         config.claude.request_timeout,
         config.claude.max_processes,
         TurnLocks(clock, config.sessions.busy_timeout),
+        config.claude.sampling == "honour",
     )
 
 

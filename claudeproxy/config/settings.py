@@ -169,6 +169,12 @@ class ClaudeConfig:
     idle_process_ttl: float = setting(
         "IDLE_PROCESS_TTL_MS", Milliseconds(0), 300.0, "How long a CLI process waits for its conversation's next turn."
     )
+    sampling: str = setting(
+        "SAMPLING",
+        Choice(("ignore", "honour")),
+        "ignore",
+        "Whether `temperature` and `top_p` reach the model, which does not think in such a turn.",
+    )
     max_output_bytes: int = setting(
         "MAX_OUTPUT_BYTES", Integer(1), 1024 * 1024, "Longest answer of one turn, reasoning included."
     )

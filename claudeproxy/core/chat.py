@@ -4,14 +4,16 @@ The neutral model of a chat request: what every dialect decodes to and every bac
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import Any
 
 from attrs import field, frozen
 
 from claudeproxy.core.tools import Tool, ToolChoice
 
 __all__ = [
+    "AnswerFormat",
     "ChatRequest",
     "Document",
     "Effort",
@@ -20,6 +22,7 @@ __all__ = [
     "Part",
     "Role",
     "Text",
+    "Thinking",
     "ToolCall",
     "ToolResult",
     "TurnSettings",
@@ -28,11 +31,13 @@ __all__ = [
 
 class Role(StrEnum):
     """
-    Who speaks. System and developer messages become :attr:`ChatRequest.system`, so they have no role here.
+    Who speaks. The system and developer messages that a conversation begins with are :attr:`ChatRequest.system`; those
+    that come later keep their places.
     """
 
     USER = "user"
     ASSISTANT = "assistant"
+    SYSTEM = "system"
 
 
 class Effort(StrEnum):
@@ -105,7 +110,21 @@ class ToolResult:
     content: tuple[Text | Image, ...] = ()
 
 
-Part = Text | Image | Document | ToolCall | ToolResult
+@frozen
+class Thinking:
+    """
+    What the model thought before it called functions; part of an assistant's message, and nothing that a client knows.
+
+    The API wants it back, signed as it was, with the results of the calls.
+    """
+
+    text: str = ""
+    signature: str = ""
+    redacted: str = ""
+    """In the place of the two others: what the API encrypted."""
+
+
+Part = Text | Image | Document | ToolCall | ToolResult | Thinking
 """What a message is made of."""
 
 
@@ -135,6 +154,26 @@ class Message:
             return self if parts else None
         return Message(self.role, parts) if parts else None
 
+    @property
+    def shown(self) -> Message:
+        """
+        The message as a client knows it: without what the model thought.
+        """
+        parts = tuple(part for part in self.parts if not isinstance(part, Thinking))
+        return self if len(parts) == len(self.parts) else Message(self.role, parts)
+
+
+@frozen
+class AnswerFormat:
+    """
+    The JSON object that the answer's text has to be.
+    """
+
+    schema: Mapping[str, Any] | None = None
+    """JSON Schema of the object; None for any object."""
+    name: str = "answer"
+    description: str = ""
+
 
 @frozen
 class TurnSettings:
@@ -149,6 +188,12 @@ class TurnSettings:
     stop: tuple[str, ...] = ()
     """Sequences that end the answer and are not part of it."""
     tool_choice: ToolChoice = field(factory=ToolChoice)
+    format: AnswerFormat | None = None
+    """None leaves the answer free."""
+    temperature: float | None = None
+    """0 to 2."""
+    top_p: float | None = None
+    """0 to 1."""
 
 
 @frozen
@@ -162,9 +207,9 @@ class ChatRequest:
     backend_model: str
     """The name the backend is to use."""
     messages: tuple[Message, ...]
-    """The conversation in order; the last message is the user's, be it the result of a function."""
+    """The conversation in order. If the last message is the assistant's, it is the beginning of the answer."""
     system: str = ""
-    """All system and developer messages, joined by a blank line."""
+    """The system and developer messages that the conversation begins with, joined by a blank line."""
     tools: tuple[Tool, ...] = ()
     """The functions that the model may call."""
     settings: TurnSettings = field(factory=TurnSettings)

@@ -15,11 +15,11 @@ from itertools import chain
 
 from attrs import asdict
 
-from claudeproxy.core.chat import Document, Image, Message, Part, Role, Text, ToolCall, ToolResult
+from claudeproxy.core.chat import Document, Image, Message, Part, Role, Text, Thinking, ToolCall, ToolResult
 from claudeproxy.core.tools import Tool
 from claudeproxy.errors import InvalidValue
 
-__all__ = ["check_results", "history_digest", "split_history"]
+__all__ = ["check_results", "history_digest", "split_history", "split_prefill"]
 
 
 def history_digest(tenant: str, model: str, system: str, tools: Iterable[Tool], messages: Iterable[Message]) -> bytes:
@@ -42,7 +42,7 @@ def _told(message: Message) -> Iterator[str]:
     Return what a message says; the number of its parts comes first, so that none passes for another message's.
     """
     yield message.role
-    yield from _parts_told(message.parts)
+    yield from _parts_told(message.shown.parts)
 
 
 def _parts_told(parts: Sequence[Part]) -> Iterator[str]:
@@ -60,6 +60,8 @@ def _parts_told(parts: Sequence[Part]) -> Iterator[str]:
             case ToolResult(call_id=call_id, content=content):
                 yield from ("result", call_id)
                 yield from _parts_told(content)
+            case Thinking():
+                pass
 
 
 def _canonical(arguments: str) -> str:
@@ -70,6 +72,16 @@ def _canonical(arguments: str) -> str:
         return json.dumps(json.loads(arguments), sort_keys=True)
     except (ValueError, RecursionError):
         return arguments
+
+
+def split_prefill(messages: Sequence[Message]) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
+    """
+    Split a conversation into what was said, and the beginning of the answer: its last messages, if the assistant's.
+    """
+    end = len(messages)
+    while end and messages[end - 1].role is Role.ASSISTANT:
+        end -= 1
+    return tuple(messages[:end]), tuple(messages[end:])
 
 
 def split_history(messages: Sequence[Message]) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
@@ -90,10 +102,8 @@ def check_results(history: Sequence[Message], new: Sequence[Message]) -> None:
     """
     called = [part.call_id for part in (history[-1].parts if history else ()) if isinstance(part, ToolCall)]
     returned = [part.call_id for message in new for part in message.parts if isinstance(part, ToolResult)]
-    missing, unknown = (
-        [each for each in called if each not in returned],
-        [each for each in returned if each not in called],
-    )
+    missing = [each for each in called if each not in returned]
+    unknown = [each for each in returned if each not in called]
     if missing:
         raise InvalidValue(
             f"These calls of the last answer have no message of role 'tool': {', '.join(missing)}.", param="messages"

@@ -8,11 +8,11 @@ from sys import getsizeof
 
 from attrs import frozen
 
-from claudeproxy.core.chat import Document, Image, Message, Part, Text, ToolCall, ToolResult
+from claudeproxy.core.chat import Document, Image, Message, Part, Text, Thinking, ToolCall, ToolResult
 from claudeproxy.core.history import history_digest
 from claudeproxy.core.tools import Tool
 
-__all__ = ["Session"]
+__all__ = ["Session", "message_size"]
 
 
 @frozen
@@ -40,7 +40,7 @@ class Session:
         """
         Bytes of memory that the conversation takes, near enough for a bound.
         """
-        return getsizeof(self.system) + sum(map(_size, self.messages)) + 500
+        return getsizeof(self.system) + sum(map(message_size, self.messages)) + 500
 
     @property
     def digest(self) -> bytes:
@@ -50,7 +50,10 @@ class Session:
         return history_digest(self.tenant, self.model, self.system, self.tools, self.messages)
 
 
-def _size(message: Message) -> int:
+def message_size(message: Message) -> int:
+    """
+    Return the bytes of memory that a message takes, near enough for a bound.
+    """
     return 100 + sum(map(_part_size, message.parts))
 
 
@@ -64,3 +67,5 @@ def _part_size(part: Part) -> int:
             return 200 + sum(map(_part_size, content))
         case Image(data=data) | Document(data=data):
             return 200 + getsizeof(data)
+        case Thinking(text=text, signature=signature, redacted=redacted):
+            return 200 + getsizeof(text) + getsizeof(signature) + getsizeof(redacted)

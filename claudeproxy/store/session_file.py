@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from attrs import define, fields
 
-from claudeproxy.core.chat import Document, Image, Message, Part, Role, Text, ToolCall, ToolResult
+from claudeproxy.core.chat import Document, Image, Message, Part, Role, Text, Thinking, ToolCall, ToolResult
 from claudeproxy.core.sessions import Session
 from claudeproxy.core.tools import Tool
 
@@ -28,6 +28,7 @@ _KINDS: Mapping[str, type[Part]] = {
     "document": Document,
     "call": ToolCall,
     "result": ToolResult,
+    "thinking": Thinking,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 

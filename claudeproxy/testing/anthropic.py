@@ -12,8 +12,11 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from attrs import evolve
+
 from claudeproxy.testing.canned import bounded, canned_answer, count_tokens, cut
 from claudeproxy.testing.directives import Directive
+from claudeproxy.testing.instances import instance
 from claudeproxy.testing.pacing import Headers, silent, streamed, whole
 from claudeproxy.testing.playing import RawAnswer, json_bytes
 from claudeproxy.testing.stub import RecordedRequest, Stub
@@ -73,6 +76,9 @@ class StubAnthropic(Stub):
             more = ((b"retry-after", retry.encode()),) if retry else ()
             told = (*headers, *more, *_usage_headers(directive))
             return _error(directive.status, directive.message or "as directed", told, directive.delay)
+        if directive.refuse is not None and directive.refuse in _asked(request.body):
+            return _error(400, directive.message or f"{directive.refuse}: not supported", headers)
+        directive = _in_form(directive, request.body)
         words = () if _only_calls(directive) else cut(directive, canned_answer("the Anthropic API", texts))
         limit, stops = request.body.get("max_tokens"), request.body.get("stop_sequences") or ()
         directive, kept = bounded(directive, words, limit, stops)
@@ -176,6 +182,40 @@ class _Message:
             pieces = [arguments[: len(arguments) // 2], arguments[len(arguments) // 2 :]]
             block = {"type": "tool_use", "id": call_id, "name": name, "input": {}}
             yield block, [{"type": "input_json_delta", "partial_json": piece} for piece in pieces if piece], None
+
+
+def _asked(body: Mapping[str, Any]) -> Iterator[str]:
+    """
+    Yield what a directive can have the stub refuse, as far as the request asks for it.
+    """
+    messages = body["messages"]
+    if (body.get("output_config") or {}).get("format"):
+        yield "format"
+    if any(message.get("role") == "system" and message.get("content") for message in messages):
+        yield "system"
+    if messages and messages[-1].get("role") == "assistant":
+        yield "prefill"
+
+
+def _in_form(directive: Directive, body: Mapping[str, Any]) -> Directive:
+    """
+    Have the stub answer as the request forces a model to: by an object, or by a call.
+    """
+    choice = body.get("tool_choice") or {}
+    offered = {tool["name"]: tool.get("input_schema") or {} for tool in body.get("tools") or ()}
+    if choice.get("type") in ("any", "tool") and offered and not directive.calls:
+        name = choice.get("name") or next(iter(offered))
+        told = directive.text or ""
+        arguments = told if told.startswith("{") else _dumped(instance(offered[name]))
+        return evolve(directive, text=None, calls=((name, arguments),))
+    format = (body.get("output_config") or {}).get("format")
+    if format and directive.text is None and not directive.calls:
+        return evolve(directive, text=_dumped(instance(format.get("schema") or {})))
+    return directive
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 _TEXT = {"type": "text", "text": ""}

@@ -20,6 +20,7 @@ touching it. Several directives in one text are read as one. The keys::
     thinking=...        a thinking block before the text
     call=f {"x": 1}     a call of the function f; may come several times, and needs no text beside it
     stop=max_tokens     why the answer ends (also: refusal, stop_sequence)
+    refuse=format       400 for a request that asks for this (also: system, prefill)
     die-after=3         close the connection, the answer incomplete, after so many deltas
     error-after=3       an error event in the stream after so many deltas
 
@@ -34,10 +35,13 @@ from typing import Any
 
 from attrs import frozen
 
-__all__ = ["STOPS", "BadDirective", "Directive", "without_directives"]
+__all__ = ["REFUSALS", "STOPS", "BadDirective", "Directive", "without_directives"]
 
 STOPS = ("end_turn", "max_tokens", "refusal", "stop_sequence")
 """What ``stop`` may say, in the words of Anthropic's API."""
+
+REFUSALS = ("format", "system", "prefill")
+"""What ``refuse`` may say: an output format, messages of the system, an answer that has begun."""
 
 _DIRECTIVE = re.compile(r"\[\[stub\s+(.*?)\s*\]\]", re.DOTALL)
 
@@ -71,6 +75,7 @@ class Directive:
     calls: tuple[tuple[str, str], ...] = ()
     """Names of functions, and the text of their arguments."""
     stop: str = "end_turn"
+    refuse: str | None = None
     die_after: int | None = None
     error_after: int | None = None
 
@@ -97,10 +102,13 @@ def without_directives(text: str) -> str:
     return _DIRECTIVE.sub("", text).strip()
 
 
-def _stop(word: str) -> str:
-    if word not in STOPS:
-        raise ValueError(f"one of {', '.join(STOPS)}")
-    return word
+def _one_of(*words: str) -> Callable[[str], str]:
+    def parse(word: str) -> str:
+        if word not in words:
+            raise ValueError(f"one of {', '.join(words)}")
+        return word
+
+    return parse
 
 
 def _call(word: str) -> tuple[str, str]:
@@ -132,7 +140,8 @@ _PARSERS: Mapping[str, Callable[[str], object]] = {
     "every": float,
     "thinking": str,
     "call": _call,
-    "stop": _stop,
+    "stop": _one_of(*STOPS),
+    "refuse": _one_of(*REFUSALS),
     "die-after": int,
     "error-after": int,
 }

@@ -24,6 +24,7 @@ from claudeproxy.errors import (
     ModelNotFound,
     Overloaded,
     RateLimited,
+    RequestRefused,
     SessionBusy,
     SessionNotFound,
     UpstreamTimeout,
@@ -278,7 +279,7 @@ async def test_thinking_is_reasoning_and_not_answer(claude: Make) -> None:
 @pytest.mark.parametrize(
     ("directive", "expected"),
     [
-        ("status=400 message=messages: bad", InvalidValue),
+        ("status=400 message=messages: bad", RequestRefused),
         ("status=400 message=prompt is too long: 9 tokens > 8 maximum", ContextLengthExceeded),
         ("status=401 message=invalid x-api-key", BackendAuthFailed),
         ("status=403 message=forbidden", BackendAuthFailed),

@@ -53,7 +53,7 @@ def test_a_whole_answer(house: House) -> None:
 
 def test_a_streamed_answer(house: House) -> None:
     """A stream has its headers with the first event, then every event in a write of its own, and its end at once."""
-    wire = begin(house, stream=True, stream_options={"include_usage": True}, temperature=0, user="me")
+    wire = begin(house, stream=True, stream_options={"include_usage": True}, seed=0, user="me")
     assert b"" == wire.sent
     turn = house.backend.turn
     turn.event(ReasoningDelta("hm"))
@@ -70,7 +70,7 @@ def test_a_streamed_answer(house: House) -> None:
     assert "text/event-stream; charset=utf-8" == answer.headers["content-type"]
     assert ("no-cache", "no") == (answer.headers["cache-control"], answer.headers["x-accel-buffering"])
     assert SESSION == answer.headers["x-claude-session-id"]
-    assert "temperature, user" == answer.headers["x-claude-ignored-params"]
+    assert "seed, user" == answer.headers["x-claude-ignored-params"]
     *chunks, done = events(answer.body)
     assert b"[DONE]" == done
     deltas = [choice["delta"] for chunk in chunks for choice in chunk["choices"]]

@@ -62,11 +62,12 @@ def test_the_smallest_request() -> None:
 
 
 def test_a_conversation_keeps_its_order_and_roles() -> None:
-    """Users in a row, empty answers and system messages anywhere: nothing is merged, moved or lost."""
+    """Users in a row, empty answers, system messages, names: nothing is merged, moved or lost."""
     decoded = decode_request(
         body(
             [
                 {"role": "system", "content": "Be brief."},
+                {"role": "developer", "content": "Be polite."},
                 {"role": "user", "content": "One"},
                 {"role": "user", "content": "Two"},
                 {"role": "assistant", "content": None, "refusal": None, "annotations": [], "audio": None},
@@ -82,10 +83,12 @@ def test_a_conversation_keeps_its_order_and_roles() -> None:
         Message(Role.USER, "One"),
         Message(Role.USER, "Two"),
         Message(Role.ASSISTANT, ""),
+        Message(Role.SYSTEM, "Be kind."),
         Message(Role.ASSISTANT, "Three"),
-        Message(Role.USER, "Four"),
+        Message(Role.USER, (Text("Ann:"), Text("Four"))),
+        Message(Role.SYSTEM, ""),
     )
-    assert decoded.system == "Be brief.\n\nBe kind."
+    assert decoded.system == "Be brief.\n\nBe polite."
 
 
 @pytest.mark.parametrize(
@@ -201,8 +204,6 @@ def test_what_has_no_effect_is_reported_in_order() -> None:
     decoded = decode_request(
         body(
             seed=7,
-            temperature=0.1,
-            top_p=1,
             frequency_penalty=-2,
             presence_penalty=2.0,
             user="u",
@@ -223,8 +224,6 @@ def test_what_has_no_effect_is_reported_in_order() -> None:
 
     assert decoded.ignored == (
         "seed",
-        "temperature",
-        "top_p",
         "frequency_penalty",
         "presence_penalty",
         "user",
@@ -381,8 +380,6 @@ def test_what_is_wrong_is_named_with_what_is_allowed(request_body: bytes, param:
     ("request_body", "param"),
     [
         (body(n=2), "n"),
-        (body(response_format={"type": "json_object"}), "response_format"),
-        (body(response_format={"type": "json_schema", "json_schema": {"name": "x"}}), "response_format"),
         (body(modalities=["text", "audio"]), "modalities"),
         (body(audio={"voice": "alloy", "format": "mp3"}), "audio"),
         (body(web_search_options={}), "web_search_options"),
@@ -397,8 +394,6 @@ def test_what_is_wrong_is_named_with_what_is_allowed(request_body: bytes, param:
         ),
         (body([{"role": "user", "content": [{"type": "file", "file": {}}]}]), "messages[0].content[0]"),
         (body([{"role": "user", "content": [{"type": "input_audio"}]}]), "messages[0].content[0]"),
-        (body([*HELLO, {"role": "assistant", "content": "It is"}]), "messages[1]"),
-        (body([*HELLO, {"role": "assistant", "content": "x"}, {"role": "system", "content": "y"}]), "messages[1]"),
     ],
     ids=case_name,
 )

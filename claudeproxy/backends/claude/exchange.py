@@ -6,21 +6,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from claudeproxy.backends.claude.parking import Results
-from claudeproxy.core.chat import Message, Text, ToolResult
+from claudeproxy.backends.claude.parking import DOTS, Results
+from claudeproxy.core.chat import Message, Role, Text, ToolResult
 
 __all__ = ["are_plain_results", "is_plain_prompt", "results_of"]
 
 _LONGEST_RESULT = 400_000
 """Characters of a result; from half a million on the CLI puts it into a file (seen)."""
-_DOTS = (Text("."),)
 
 
 def is_plain_prompt(messages: Sequence[Message]) -> bool:
     """
-    Whether a user's messages can be one line to the CLI: pictures would be made smaller (seen).
+    Whether messages can be one line to the CLI: the user's, and without pictures, which would be made smaller (seen).
     """
-    return all(isinstance(part, Text) for message in messages for part in message.parts)
+    return all(
+        message.role is Role.USER and all(isinstance(part, Text) for part in message.parts) for message in messages
+    )
 
 
 def are_plain_results(messages: Sequence[Message]) -> bool:
@@ -37,13 +38,14 @@ def are_plain_results(messages: Sequence[Message]) -> bool:
     )
 
 
-def results_of(messages: Sequence[Message]) -> Results:
+def results_of(messages: Sequence[Message], *, told_whole: bool) -> Results:
     """
-    Return what functions returned, as the CLI is told it. Where the API gets the conversation from us, a dot will do.
+    Return what functions returned, as the CLI is told it.
+
+    :param told_whole: whether the API gets the conversation from us.
     """
-    plain = are_plain_results(messages)
     return {
-        part.call_id: tuple(part.content) if plain else _DOTS
+        part.call_id: DOTS if told_whole else tuple(part.content)
         for message in messages
         for part in message.parts
         if isinstance(part, ToolResult)

@@ -15,10 +15,10 @@ from claudeproxy.errors import (
     BackendUnavailable,
     ClaudeProxyError,
     ContextLengthExceeded,
-    InvalidValue,
     ModelNotFound,
     Overloaded,
     RateLimited,
+    RequestRefused,
     UpstreamTimeout,
     UsageLimitReached,
 )
@@ -80,7 +80,7 @@ def failure_of(result: TurnResult, wait: float | None = None) -> ClaudeProxyErro
         case 400 | 413 | None if result.api_status == 413 or _CONTEXT.search(words):
             return ContextLengthExceeded(f"The conversation is too long for the model: {text}", param="messages")
         case 400:
-            return InvalidValue(f"The model's API refused the request: {text}")
+            return RequestRefused(f"The model's API refused the request: {text}")
         case 401 | 402 | 403:
             return _auth_failed(text)
         case 404:

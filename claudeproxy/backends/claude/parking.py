@@ -14,7 +14,10 @@ from attrs import define, field
 from claudeproxy.core.chat import Image, Text
 from claudeproxy.wire.claude_cli import McpRequest, mcp_answer, tool_answer
 
-__all__ = ["Parking", "Results"]
+__all__ = ["DOTS", "Parking", "Results"]
+
+DOTS = (Text("."),)
+"""The least that the CLI takes for something."""
 
 Results = Mapping[str, tuple[Text | Image, ...]]
 """What functions returned, by the ids of the calls."""
@@ -30,6 +33,8 @@ class Parking:
     """The names of the conversation's functions."""
     waits: bool = False
     """Whether the process is parked."""
+    _called: tuple[str, ...] = field(init=False, default=())
+    """The ids of the calls that it waits for."""
     _asked: dict[str, McpRequest] = field(init=False, factory=dict)
     """Calls that the CLI has asked for, by their ids."""
     _returned: dict[str, tuple[Text | Image, ...]] = field(init=False, factory=dict)
@@ -46,11 +51,19 @@ class Parking:
         self._asked[request.call_id] = request
         return None
 
+    def park(self, calls: tuple[str, ...]) -> None:
+        """
+        The model has made calls with these ids; from now on the process waits.
+        """
+        self.waits, self._called = True, calls
+
     def give(self, results: Results) -> bytes:
         """
         Take what the functions returned; the process goes on. Returns what to tell it at once.
+
+        A call that has no result gets a dot, which will do where the API gets the conversation from us.
         """
         self.waits = False
-        self._returned.update(results)
+        self._returned.update({call_id: results.get(call_id, DOTS) for call_id in self._called})
         answerable = [call_id for call_id in self._asked if call_id in self._returned]
         return b"".join(tool_answer(self._asked.pop(each), self._returned.pop(each)) for each in answerable)

@@ -9,24 +9,28 @@ the turn ends, or the process is to end. The last two matter: a paused child tha
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol, cast
+from typing import cast
 from uuid import uuid4
 
-from attrs import define, field, frozen
+from attrs import define, field
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from claudeproxy.backends.claude.caps import Caps
+from claudeproxy.backends.claude.control import Control
 from claudeproxy.backends.claude.environment import Launch
 from claudeproxy.backends.claude.failures import ended_early, exit_in_words
+from claudeproxy.backends.claude.forms import Form
 from claudeproxy.backends.claude.parking import Parking, Results
 from claudeproxy.backends.claude.reaper import Reaper, signal_group
 from claudeproxy.backends.claude.settings import NEUTRAL
 from claudeproxy.backends.claude.stderr import Stderr
 from claudeproxy.backends.claude.stdin import StdinFeeder
+from claudeproxy.backends.claude.transport import ProcessTransport
 from claudeproxy.backends.claude.turn import Outcome, Turn
 from claudeproxy.backends.claude.usage_limits import UsageLimits
 from claudeproxy.core.chat import Part
@@ -39,44 +43,12 @@ from claudeproxy.wire.claude_cli import (
     ControlResponse,
     Initialized,
     LimitSignal,
-    Line,
     McpRequest,
     TurnResult,
 )
 from claudeproxy.wire.framing import LineFramer, LineTooLong
 
-__all__ = ["Caps", "ClaudeProcess"]
-
-
-class _Transport(Protocol):
-    """
-    What Twisted's process transports offer, of which ``IProcessTransport`` declares only a part.
-    """
-
-    pid: int
-
-    def write(self, data: bytes) -> None: ...
-    def closeStdin(self) -> None: ...
-    def loseConnection(self) -> None: ...
-    def signalProcess(self, signalID: int) -> None: ...
-    def pauseProducing(self) -> None: ...
-    def resumeProducing(self) -> None: ...
-    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None: ...
-    def unregisterProducer(self) -> None: ...
-
-
-@frozen
-class Caps:
-    """
-    How much a process may say, in bytes.
-    """
-
-    output: int
-    """The answer of one turn."""
-    line: int
-    """One line of stdout."""
-    stderr: int
-    """The end of stderr that is kept."""
+__all__ = ["ClaudeProcess"]
 
 
 @implementer(IPushProducer)
@@ -117,11 +89,9 @@ class ClaudeProcess(ProcessProtocol):
     _model: str = field(init=False)
     _turn: Turn | None = field(init=False, default=None)
     _parking: Parking = field(init=False, factory=Parking)
-    _requests: dict[str, Callable[[ControlResponse], None]] = field(init=False, factory=dict)
-    _request_count: int = field(init=False, default=0)
+    _control: Control = field(init=False)
     _stderr: Stderr = field(init=False)
-    _start_timer: IDelayedCall | None = field(init=False, default=None)
-    _transport: _Transport = field(init=False)
+    _transport: ProcessTransport = field(init=False)
     _pid: int = field(init=False)
     _stdin: StdinFeeder = field(init=False)
     _framer: LineFramer = field(init=False)
@@ -132,6 +102,9 @@ class ClaudeProcess(ProcessProtocol):
         self._framer = LineFramer(self._caps.line)
         self._stderr = Stderr(self._caps.stderr)
         self._reaper = Reaper(self, self._clock)
+        self._control = Control(
+            self._clock, self._start_timeout, lambda line: self._stdin.write(line), self._does_not_start
+        )
 
     def __repr__(self) -> str:
         # The launch holds the credentials.
@@ -159,6 +132,11 @@ class ClaudeProcess(ProcessProtocol):
         """It waits in the middle of a turn for what the client's functions return."""
         return self._parking.waits
 
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """The names of the functions that it knows."""
+        return self._parking.tools
+
     def stderr_end(self) -> str:
         """The end of what it wrote to stderr, redacted."""
         return self._stderr.end()
@@ -174,7 +152,7 @@ class ClaudeProcess(ProcessProtocol):
             self.version = claude_cli.binary_version(response) or self.version
             booted()
 
-        self._request(lambda request_id: claude_cli.simple_request(request_id, "get_binary_version"), answered)
+        self._control.ask(lambda request_id: claude_cli.simple_request(request_id, "get_binary_version"), answered)
 
     def initialize(self, system: str, tools: tuple[str, ...] = ()) -> None:
         """
@@ -182,7 +160,7 @@ class ClaudeProcess(ProcessProtocol):
         follows.
         """
         self._parking.tools = tools
-        self._request(lambda request_id: claude_cli.initialize(request_id, system, tools), self._must_succeed)
+        self._control.ask(lambda request_id: claude_cli.initialize(request_id, system, tools), self._must_succeed)
 
     def configure(self, model: str, settings: Mapping[str, object]) -> None:
         """
@@ -197,24 +175,32 @@ class ClaudeProcess(ProcessProtocol):
             # Each request costs the CLI some 10 ms before it turns to the message.
             return
         self._settings, self._model = settings, model
-        self._request(lambda request_id: claude_cli.apply_settings(request_id, changes), self._must_succeed)
+        self._control.ask(lambda request_id: claude_cli.apply_settings(request_id, changes), self._must_succeed)
 
-    def run_turn(self, parts: tuple[Part, ...], emit: Callable[[StreamEvent], None]) -> Deferred[Outcome]:
+    def run_turn(
+        self, parts: tuple[Part, ...], emit: Callable[[StreamEvent], None], form: Form | None = None
+    ) -> Deferred[Outcome]:
         """
         Send a user's message of these parts, and hand the answer's events to ``emit``.
 
         The Deferred fails with a :class:`ClaudeProxyError`; the process must not be used again then. Cancelling it
         ends the process.
-        """
-        return self._begin_turn(emit, lambda: claude_cli.user_line(parts, str(uuid4())))
 
-    def continue_turn(self, results: Results, emit: Callable[[StreamEvent], None]) -> Deferred[Outcome]:
+        :param form: what the answer's text has to be, where it is not free.
+        """
+        return self._begin_turn(emit, form, lambda: claude_cli.user_line(parts, str(uuid4())))
+
+    def continue_turn(
+        self, results: Results, emit: Callable[[StreamEvent], None], form: Form | None = None
+    ) -> Deferred[Outcome]:
         """
         Give a parked process what the functions returned; then as :meth:`run_turn`.
         """
-        return self._begin_turn(emit, lambda: self._parking.give(results))
+        return self._begin_turn(emit, form, lambda: self._parking.give(results))
 
-    def _begin_turn(self, emit: Callable[[StreamEvent], None], line: Callable[[], bytes]) -> Deferred[Outcome]:
+    def _begin_turn(
+        self, emit: Callable[[StreamEvent], None], form: Form | None, line: Callable[[], bytes]
+    ) -> Deferred[Outcome]:
         if self._ended:
             return fail(ended_early(self.booted, self.exit_status))
 
@@ -224,7 +210,7 @@ class ClaudeProcess(ProcessProtocol):
 
         done: Deferred[Outcome] = Deferred(cancelled)
         session_id, most = self.launch.session_id, self._caps.output
-        turn = Turn(emit, session_id, most, self.cost_usd, self._limits, self._park, done)
+        turn = Turn(emit, session_id, most, self.cost_usd, self._limits, self._park, form, done)
         self._turn = turn
         self._stdin.write(line())
         return done
@@ -242,7 +228,7 @@ class ClaudeProcess(ProcessProtocol):
             self._turn.mute()
         if self._turn is not None or self.parked:
             # At the end of its stdin alone, the CLI would answer its calls by itself and ask the model again (seen).
-            self._request(claude_cli.interrupt, lambda response: None)
+            self._control.ask(claude_cli.interrupt, lambda response: None)
         # A paused child that dies never reports its end.
         self.resumeProducing()
         self._reaper.start()
@@ -279,7 +265,7 @@ class ClaudeProcess(ProcessProtocol):
     def connectionMade(self) -> None:
         """See ``ProcessProtocol``."""
         assert self.transport is not None
-        self._transport = cast(_Transport, self.transport)
+        self._transport = cast(ProcessTransport, self.transport)
         self._pid = self._transport.pid
         self._stdin = StdinFeeder(self._transport)
         self._stdin.start()
@@ -316,7 +302,7 @@ class ClaudeProcess(ProcessProtocol):
         """See ``ProcessProtocol``: nothing is left; only now is its place free."""
         self._ended = self._exited = True
         self._reaper.finished()
-        self._stop_start_timer()
+        self._control.heard()
         self._stdin.close()
         self._stderr.closed()
         turn, self._turn = self._turn, None
@@ -358,12 +344,10 @@ class ClaudeProcess(ProcessProtocol):
             return
         if not self.booted:
             self.booted = True
-            self._stop_start_timer()
+            self._control.heard()
         match line:
-            case ControlResponse(request_id=request_id):
-                answered = self._requests.pop(request_id, None)
-                if answered is not None:
-                    answered(line)
+            case ControlResponse():
+                self._control.answered(line)
             case McpRequest():
                 answer = self._parking.heard(line)
                 if answer is not None:
@@ -375,16 +359,14 @@ class ClaudeProcess(ProcessProtocol):
             case LimitSignal(limit=limit):
                 self._limits.note(limit)
             case _:
-                self._pass_on(line)
+                if isinstance(line, Initialized):
+                    self.version = line.version or self.version
+                if self._turn is not None:
+                    self._turn.line(line)
 
-    def _pass_on(self, line: Line) -> None:
-        if isinstance(line, Initialized):
-            self.version = line.version or self.version
-        if self._turn is not None:
-            self._turn.line(line)
-
-    def _park(self) -> None:
-        self._turn, self._parking.waits = None, True
+    def _park(self, calls: tuple[str, ...]) -> None:
+        self._turn = None
+        self._parking.park(calls)
         if self._paused:
             self.resumeProducing()
 
@@ -405,14 +387,6 @@ class ClaudeProcess(ProcessProtocol):
             self._turn.fail(error)
         self.end()
 
-    def _request(self, line: Callable[[str], bytes], answered: Callable[[ControlResponse], None]) -> None:
-        if not (self.booted or self._ending) and self._start_timer is None:
-            self._start_timer = self._clock.callLater(self._start_timeout, self._does_not_start)
-        self._request_count += 1
-        request_id = f"r{self._request_count}"
-        self._requests[request_id] = answered
-        self._stdin.write(line(request_id))
-
     def _does_not_start(self) -> None:
         """
         It was asked something and has said nothing: it hangs, or speaks another protocol.
@@ -420,10 +394,6 @@ class ClaudeProcess(ProcessProtocol):
         self.silent = True
         self.exit_status = f"no answer within {self._start_timeout:g} s"
         self._fault(ended_early(self.booted, self.exit_status))
-
-    def _stop_start_timer(self) -> None:
-        if self._start_timer is not None and self._start_timer.active():
-            self._start_timer.cancel()
 
     def _must_succeed(self, response: ControlResponse) -> None:
         if response.error is not None and self._turn is not None:

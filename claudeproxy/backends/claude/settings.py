@@ -16,14 +16,16 @@ from typing import Any
 
 import msgspec
 
-from claudeproxy.core.chat import Effort, Message, Role, ToolCall, ToolResult, TurnSettings
+from claudeproxy.core.chat import Effort, Message, Role, Text, Thinking, ToolCall, ToolResult, TurnSettings
 from claudeproxy.core.tools import Tool, ToolChoice, ToolUse
 from claudeproxy.wire.anthropic import message_objects
 
-__all__ = ["NEUTRAL", "turn_settings"]
+__all__ = ["NEUTRAL", "asks_for_form", "turn_settings"]
 
 _SMALLEST_BUDGET = 1024
 """Tokens of thinking that the API gives at least; a smaller limit for the whole answer leaves no room for any."""
+_WARMEST = 1.0
+"""The API's highest temperature; OpenAI's goes to 2."""
 
 _CHOICES = {ToolUse.AUTO: "auto", ToolUse.NONE: "none", ToolUse.REQUIRED: "any", ToolUse.ONE: "tool"}
 
@@ -33,38 +35,57 @@ def turn_settings(
     tools: Sequence[Tool] = (),
     messages: Sequence[Message] | None = None,
     *,
+    form: Tool | None = None,
     parked: bool = False,
 ) -> dict[str, object]:
     """
     Return the CLI's settings for one turn.
 
     :param messages: the conversation, when the process has not seen it.
+    :param form: the function whose arguments are the answer, when its text is not.
     :param parked: whether the process waits in the middle of a turn, which keeps its limit of tokens and its effort
         unless the request itself says otherwise (seen).
     """
-    thinks = (
-        settings.effort is not Effort.NONE
-        and not (messages and _answers_calls(messages))
-        and not (tools and settings.tool_choice.forced)
-        and (settings.max_tokens is None or settings.max_tokens > _SMALLEST_BUDGET)
-    )
-    effort = None if settings.effort in (None, Effort.NONE) else settings.effort.value
-    body: dict[str, Any] = {}
-    if settings.stop:
-        body["stop_sequences"] = settings.stop
+    told = None if messages is None else _told(messages)
     choice = settings.tool_choice
     if not tools and messages:
         # The API wants to know of every function that a conversation has called.
         tools, choice = _called(messages), ToolChoice(ToolUse.NONE)
+    if form is not None:
+        choice = _choice_beside(form, choice if tools else ToolChoice(ToolUse.NONE))
+        tools = (*tools, form)
+    thinks = (
+        settings.effort is not Effort.NONE
+        and not (tools and choice.forced)
+        and (settings.max_tokens is None or settings.max_tokens > _SMALLEST_BUDGET)
+        and settings.temperature is None
+        and settings.top_p is None
+        and (told is None or _may_think(told))
+    )
+    effort = None if settings.effort in (None, Effort.NONE) else settings.effort.value
+    body: dict[str, Any] = {}
+    output: dict[str, Any] = {}
+    if settings.stop:
+        body["stop_sequences"] = settings.stop
+    if settings.temperature is not None:
+        body["temperature"] = min(settings.temperature, _WARMEST)
+    if settings.top_p is not None:
+        body["top_p"] = settings.top_p
+    # Also when there are none: the CLI may know of one that was the answer of another turn.
+    body["tools"] = [_definition(tool) for tool in tools]
     if tools:
-        body["tools"] = [_definition(tool) for tool in tools]
         body["tool_choice"] = _choice(choice)
-    if messages is not None:
-        body["messages"] = message_objects(messages)
+    if told is not None:
+        body["messages"] = message_objects(told if thinks else [message.shown for message in told])
     if parked and settings.max_tokens is not None:
         body["max_tokens"] = settings.max_tokens
     if parked and effort is not None:
-        body["output_config"] = {"effort": effort}
+        output["effort"] = effort
+    if settings.format is not None and form is None and asks_for_form(settings):
+        output["format"] = {"type": "json_schema", "schema": settings.format.schema}
+    if output:
+        # The CLI adds this to its own, which it does with no other key (seen).
+        body["output_config"] = output
     return {
         "effortLevel": effort,
         "env": {
@@ -75,14 +96,49 @@ def turn_settings(
     }
 
 
-def _answers_calls(messages: Sequence[Message]) -> bool:
+def asks_for_form(settings: TurnSettings) -> bool:
     """
-    Whether the last answer waits for its calls. What was thought before them is not known, and the API wants it back
-    when the model goes on thinking.
+    Whether the answer's text is to have a form; one that must call a function has no text.
     """
-    roles = [message.role for message in messages]
-    since = len(roles) - roles[::-1].index(Role.ASSISTANT) if Role.ASSISTANT in roles else len(roles)
-    return any(isinstance(part, ToolResult) for message in messages[since:] for part in message.parts)
+    return settings.format is not None and not settings.tool_choice.forced
+
+
+def _choice_beside(form: Tool, choice: ToolChoice) -> ToolChoice:
+    """
+    Return the choice that makes a model answer by a function, where it is free to call one of the client's instead.
+    """
+    if choice.use is ToolUse.AUTO:
+        return ToolChoice(ToolUse.REQUIRED, parallel=choice.parallel)
+    return ToolChoice(ToolUse.ONE, form.name, parallel=False)
+
+
+def _may_think(messages: Sequence[Message]) -> bool:
+    """
+    Whether the API lets the model think on. What it thought before it called functions the API wants back, and the
+    beginning of an answer leaves no place for a thought.
+    """
+    if not messages or messages[-1].role is Role.ASSISTANT:
+        return False
+    last = next((index for index in reversed(range(len(messages))) if messages[index].role is Role.ASSISTANT), None)
+    if last is None:
+        return True
+    answers_calls = any(isinstance(part, ToolResult) for message in messages[last:] for part in message.parts)
+    return not answers_calls or isinstance(messages[last].parts[0], Thinking)
+
+
+def _told(messages: Sequence[Message]) -> list[Message]:
+    """
+    Leave out what was thought before the user's last words; since then the API wants it.
+    """
+    since = max(
+        (
+            index
+            for index, message in enumerate(messages)
+            if message.role is Role.USER and any(isinstance(part, Text) for part in message.parts)
+        ),
+        default=0,
+    )
+    return [message if index > since else message.shown for index, message in enumerate(messages)]
 
 
 def _called(messages: Sequence[Message]) -> tuple[Tool, ...]:

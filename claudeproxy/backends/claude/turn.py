@@ -6,14 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
 from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from claudeproxy.backends.claude.answer import Answer
 from claudeproxy.backends.claude.failures import failure_of, reset_time
+from claudeproxy.backends.claude.forms import Form
 from claudeproxy.backends.claude.usage_limits import UsageLimits
-from claudeproxy.core.chat import Part, Text, ToolCall
+from claudeproxy.core.chat import Part
 from claudeproxy.core.events import (
     Finished,
     FinishReason,
@@ -25,12 +26,14 @@ from claudeproxy.core.events import (
     Usage,
     UsageReport,
 )
-from claudeproxy.errors import BackendError, ClaudeProxyError, OutputLimitExceeded
+from claudeproxy.errors import AnswerNotJSON, BackendError, ClaudeProxyError, OutputLimitExceeded
 from claudeproxy.wire.anthropic import (
     CallInput,
     CallStarted,
     MessageStart,
     MessageStop,
+    Signature,
+    ThoughtStarted,
     decode_event,
     finish_reason,
 )
@@ -76,14 +79,19 @@ class Turn:
     """Bytes that the answer may have: text, reasoning and arguments of calls together, in UTF-8."""
     _cost_before: float
     _limits: UsageLimits
-    _parked: Callable[[], None]
-    """Called when the model has called functions, and the process begins to wait for what they return."""
+    _parked: Callable[[tuple[str, ...]], None]
+    """Called with the ids of the functions' calls, when the process begins to wait for what they return."""
+    _form: Form | None
+    """What the answer's text has to be."""
     done: Deferred[Outcome]
     over: bool = field(init=False, default=False)
-    _text: list[str] = field(init=False, factory=list)
+    _answer: Answer = field(init=False, factory=Answer)
     _bytes: int = field(init=False, default=0)
-    _calls: list[tuple[CallStarted, list[str]]] = field(init=False, factory=list)
-    _input: Usage = field(init=False, factory=Usage)
+    _call_ids: list[str] = field(init=False, factory=list)
+    """Of all calls, those among them that are the answer."""
+    _answers: bool = field(init=False, default=False)
+    """Whether the call that grows is the answer."""
+    _input_usage: Usage = field(init=False, factory=Usage)
     _counted: Usage | None = field(init=False, default=None)
     """Of the answer, once it is complete; the result line sums up all answers since the user spoke."""
     _resets_at: float | None = field(init=False, default=None)
@@ -95,18 +103,10 @@ class Turn:
         """
         if self.over:
             return
-        match line:
-            case ModelEvent(event=event):
-                self._event(event)
-            case Initialized(session_id=session_id):
-                self._check_session(session_id)
-            case TurnResult():
-                self._result(line)
-            case SyntheticAnswer(limit=limit) if limit is not None:
-                # The rest of it is the error text of the result that follows.
-                self._resets_at = limit.resets_at
-            case _:
-                pass
+        try:
+            self._line(line)
+        except (AnswerNotJSON, BackendError) as error:
+            self.fail(error)
 
     def fail(self, error: ClaudeProxyError) -> None:
         """
@@ -128,42 +128,78 @@ class Turn:
         """
         self._emit = _ignore
 
+    def _line(self, line: Line) -> None:
+        match line:
+            case ModelEvent(event=event):
+                self._event(event)
+            case Initialized(session_id=session_id):
+                self._check_session(session_id)
+            case TurnResult():
+                self._result(line)
+            case SyntheticAnswer(limit=limit) if limit is not None:
+                # The rest of it is the error text of the result that follows.
+                self._resets_at = limit.resets_at
+            case _:
+                pass
+
     def _check_session(self, session_id: str) -> None:
         if session_id != self._session_id:
-            # A resume that failed goes on as a fresh conversation and exits with 0 (peers.md E).
-            self.fail(BackendError("Claude Code did not resume the conversation: it answered in another session."))
+            raise BackendError("Claude Code answered in another session than the one that it was started with.")
 
     def _event(self, event: bytes) -> None:
         match decode_event(event):
             case TextDelta(text=text):
-                self._add(text, self._say)
+                self._add(text if self._form is None else self._form.text(text, self._answer.calls), self._say)
+            case ThoughtStarted(redacted=redacted):
+                self._answer.begin_thought(redacted)
             case ReasoningDelta(text=text):
-                self._add(text, lambda kept: self._emit(ReasoningDelta(kept)))
-            case CallStarted() as call:
-                self._emit(ToolCallStarted(len(self._calls), call.call_id, call.name))
-                self._calls.append((call, []))
-            case CallInput(text=text) if self._calls:
-                self._add(text, self._call_with)
+                self._add(text, self._think)
+            case Signature(text=signature):
+                self._answer.sign(signature)
+            case CallStarted(call_id=call_id, name=name):
+                self._begin_call(call_id, name)
+            case CallInput(text=text):
+                self._input(text)
             case MessageStart(usage=usage):
-                self._input = usage
+                self._input_usage = usage
             case MessageStop(reason=reason, usage=usage):
                 self._counted = evolve(
-                    self._input, output_tokens=usage.output_tokens, reasoning_tokens=usage.reasoning_tokens
+                    self._input_usage, output_tokens=usage.output_tokens, reasoning_tokens=usage.reasoning_tokens
                 )
                 self._stopped(reason, self._counted)
 
     def _say(self, text: str) -> None:
-        self._text.append(text)
+        self._answer.say(text)
         self._emit(TextDelta(text))
 
+    def _think(self, text: str) -> None:
+        self._answer.think(text)
+        self._emit(ReasoningDelta(text))
+
+    def _begin_call(self, call_id: str, name: str) -> None:
+        self._call_ids.append(call_id)
+        self._answers = self._form is not None and self._form.call(name)
+        if not self._answers:
+            self._emit(ToolCallStarted(self._answer.calls, call_id, name))
+            self._answer.begin_call(call_id, name)
+
+    def _input(self, text: str) -> None:
+        if self._answers:
+            assert self._form is not None, "only a form makes a call an answer"
+            self._add(self._form.input(text), self._say)
+        elif self._answer.calls:
+            self._add(text, self._call_with)
+
     def _call_with(self, text: str) -> None:
-        self._calls[-1][1].append(text)
-        self._emit(ToolCallDelta(len(self._calls) - 1, text))
+        self._answer.call_with(text)
+        self._emit(ToolCallDelta(self._answer.calls - 1, text))
 
     def _add(self, text: str, take: Callable[[str], None]) -> None:
         """
         Take as much of ``text`` as there is room for, cut between characters; what fits is sent and stays sent.
         """
+        if not text:
+            return
         size = len(text) if text.isascii() else len(text.encode())
         room = self._max_output - self._bytes
         self._bytes += min(size, room)
@@ -180,18 +216,16 @@ class Turn:
         The model has stopped, which is the end for the client, and for the CLI perhaps not.
         """
         reached = finish_reason(reason)
-        if self._calls:
+        if self._call_ids:
             # The CLI answers by itself what it cannot read, and asks the model again; so it does with half a call.
-            clean = reached is FinishReason.TOOL_CALLS and all(map(_is_object, self._arguments()))
+            clean = reached is FinishReason.TOOL_CALLS and self._answer.well_called
             if clean:
-                self._parked()
-            self._finish(usage, reason, clean=clean)
-        elif reached is not FinishReason.STOP or (reason in _ENDS and not self._text):
+                self._parked(tuple(self._call_ids))
+            answered = clean and not self._answer.calls
+            self._finish(usage, FinishReason.STOP if answered else reached, clean=clean)
+        elif reached is not FinishReason.STOP or (reason in _ENDS and not self._answer.text):
             # The CLI does not take this for an end: it tells the model to go on (seen), as nobody asked it to.
-            self._finish(usage, reason, clean=False)
-
-    def _arguments(self) -> list[str]:
-        return ["".join(pieces) for _, pieces in self._calls]
+            self._finish(usage, reached, clean=False)
 
     def _result(self, result: TurnResult) -> None:
         self._check_session(result.session_id)
@@ -203,25 +237,16 @@ class Turn:
             return
         # The total runs on over the life of the process.
         cost = max(0.0, result.total_cost_usd - self._cost_before)
-        self._finish(evolve(self._counted or result.usage, cost_usd=cost), result.stop_reason, clean=True)
+        self._finish(
+            evolve(self._counted or result.usage, cost_usd=cost), finish_reason(result.stop_reason), clean=True
+        )
 
-    def _finish(self, usage: Usage, stop_reason: str | None, *, clean: bool) -> None:
+    def _finish(self, usage: Usage, reason: FinishReason, *, clean: bool) -> None:
+        if self._form is not None and reason is FinishReason.STOP:
+            self._add(self._form.missing(self._answer.text), self._say)
+        if self.over:
+            return
         self._emit(UsageReport(usage))
-        self._emit(Finished(finish_reason(stop_reason)))
+        self._emit(Finished(reason))
         self.over = True
-        self.done.callback(Outcome(self._parts(), clean))
-
-    def _parts(self) -> tuple[Part, ...]:
-        text = "".join(self._text)
-        calls = [
-            ToolCall(call.call_id, call.name, arguments or "{}")
-            for (call, _), arguments in zip(self._calls, self._arguments(), strict=True)
-        ]
-        return (*((Text(text),) if text else ()), *calls)
-
-
-def _is_object(arguments: str) -> bool:
-    try:
-        return not arguments or isinstance(msgspec.json.decode(arguments), dict)
-    except msgspec.DecodeError:
-        return False
+        self.done.callback(Outcome(self._answer.parts, clean))

@@ -4,24 +4,26 @@ Anthropic's Messages API: ``content`` makes its messages of the neutral model, `
 
 from claudeproxy.wire.anthropic.content import content_blocks, message_objects
 from claudeproxy.wire.anthropic.events import (
-    BlockEnded,
     CallInput,
     CallStarted,
     MessageStart,
     MessageStop,
     ModelOutput,
+    Signature,
+    ThoughtStarted,
     TokenCounts,
     decode_event,
     finish_reason,
 )
 
 __all__ = [
-    "BlockEnded",
     "CallInput",
     "CallStarted",
     "MessageStart",
     "MessageStop",
     "ModelOutput",
+    "Signature",
+    "ThoughtStarted",
     "TokenCounts",
     "content_blocks",
     "decode_event",

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from claudeproxy.core.chat import Document, Image, Message, Part, Text, ToolCall, ToolResult
+from claudeproxy.core.chat import Document, Image, Message, Part, Role, Text, Thinking, ToolCall, ToolResult
 
 __all__ = ["content_blocks", "message_objects"]
 
@@ -20,14 +20,16 @@ def message_objects(messages: Iterable[Message]) -> list[dict[str, Any]]:
     """
     Return the messages of a request; neighbours of one role are one message, as the API wants the results of calls.
 
-    The last block of the last message is marked, so that the API's cache keeps what comes before it.
+    The last block of the user's last message is marked, so that the API's cache keeps what comes before it.
     """
     objects = [
         {"role": role.value, "content": content_blocks(part for message in group for part in message.parts)}
         for role, group in groupby(messages, key=attrgetter("role"))
     ]
-    if objects:
-        objects[-1]["content"][-1]["cache_control"] = {"type": "ephemeral"}
+    for last in reversed(objects):
+        if last["role"] == Role.USER:
+            last["content"][-1]["cache_control"] = {"type": "ephemeral"}
+            break
     return objects
 
 
@@ -50,6 +52,10 @@ def _block(part: Part) -> dict[str, Any]:
             return {"type": "tool_use", "id": call_id, "name": name, "input": _input(arguments)}
         case ToolResult(call_id=call_id, content=content):
             return {"type": "tool_result", "tool_use_id": call_id, "content": content_blocks(content)}
+        case Thinking(redacted=redacted) if redacted:
+            return {"type": "redacted_thinking", "data": redacted}
+        case Thinking(text=text, signature=signature):
+            return {"type": "thinking", "thinking": text, "signature": signature}
 
 
 def _input(arguments: str) -> Any:

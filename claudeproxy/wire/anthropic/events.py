@@ -10,12 +10,13 @@ from attrs import frozen
 from claudeproxy.core.events import FinishReason, ReasoningDelta, TextDelta, Usage
 
 __all__ = [
-    "BlockEnded",
     "CallInput",
     "CallStarted",
     "MessageStart",
     "MessageStop",
     "ModelOutput",
+    "Signature",
+    "ThoughtStarted",
     "TokenCounts",
     "decode_event",
     "finish_reason",
@@ -91,10 +92,22 @@ class CallInput:
 
 
 @frozen
-class BlockEnded:
+class ThoughtStarted:
     """
-    A block has ended, of whatever kind.
+    A block begins in which the model thinks.
     """
+
+    redacted: str = ""
+    """All that there is of one that the API encrypted."""
+
+
+@frozen
+class Signature:
+    """
+    What the API signs a block of thinking with.
+    """
+
+    text: str
 
 
 class _Delta(msgspec.Struct):
@@ -102,6 +115,7 @@ class _Delta(msgspec.Struct):
     text: str = ""
     thinking: str = ""
     partial_json: str = ""
+    signature: str = ""
     stop_reason: str | None = None
 
 
@@ -113,6 +127,7 @@ class _Block(msgspec.Struct):
     type: str = ""
     id: str = ""
     name: str = ""
+    data: str = ""
 
 
 class _Event(msgspec.Struct):
@@ -130,11 +145,11 @@ class _Kind(msgspec.Struct):
 _decode_kind = msgspec.json.Decoder(_Kind).decode
 _decode = msgspec.json.Decoder(_Event).decode
 
-_KINDS = frozenset(
-    {"content_block_start", "content_block_delta", "content_block_stop", "message_start", "message_delta"}
-)
+_KINDS = frozenset({"content_block_start", "content_block_delta", "message_start", "message_delta"})
 
-ModelOutput = TextDelta | ReasoningDelta | CallStarted | CallInput | BlockEnded | MessageStart | MessageStop
+ModelOutput = (
+    TextDelta | ReasoningDelta | ThoughtStarted | Signature | CallStarted | CallInput | MessageStart | MessageStop
+)
 
 _FINISH_REASONS = {
     "max_tokens": FinishReason.LENGTH,
@@ -161,14 +176,24 @@ def decode_event(event: bytes) -> ModelOutput | None:
             return ReasoningDelta(delta.thinking)
         case "content_block_delta" if delta is not None and delta.type == "input_json_delta" and delta.partial_json:
             return CallInput(delta.partial_json)
-        case "content_block_start" if decoded.content_block is not None and decoded.content_block.type == "tool_use":
-            return CallStarted(decoded.content_block.id, decoded.content_block.name)
-        case "content_block_stop":
-            return BlockEnded()
+        case "content_block_delta" if delta is not None and delta.type == "signature_delta":
+            return Signature(delta.signature)
+        case "content_block_start" if decoded.content_block is not None:
+            return _begun(decoded.content_block)
         case "message_start" if decoded.message is not None:
             return MessageStart((decoded.message.usage or TokenCounts()).usage())
         case "message_delta" if delta is not None and delta.stop_reason is not None:
             return MessageStop(delta.stop_reason, (decoded.usage or TokenCounts()).usage())
+        case _:
+            return None
+
+
+def _begun(block: _Block) -> ModelOutput | None:
+    match block.type:
+        case "tool_use":
+            return CallStarted(block.id, block.name)
+        case "thinking" | "redacted_thinking":
+            return ThoughtStarted(block.data)
         case _:
             return None
 

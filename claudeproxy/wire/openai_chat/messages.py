@@ -16,7 +16,8 @@ _OTHER_PARTS = frozenset({"image_url", "file", "input_audio"})
 
 def decode_messages(entries: list[ChatMessage]) -> tuple[tuple[Message, ...], str]:
     """
-    Return the conversation proper, and the system prompt that its system and developer messages make.
+    Return the conversation proper, and the system prompt that the system and developer messages before it make. Those
+    within it keep their places.
 
     :raises ClaudeProxyError: with status 400, as ``decode_request`` does.
     """
@@ -25,19 +26,15 @@ def decode_messages(entries: list[ChatMessage]) -> tuple[tuple[Message, ...], st
     system: list[str] = []
     messages: list[Message] = []
     calls = _Calls()
-    last = 0
     for index, entry in enumerate(entries):
         param = f"messages[{index}]"
-        if entry.role in ("system", "developer"):
+        if entry.role in ("system", "developer") and not messages:
             system.append("\n".join(part.text for part in _said(entry, param)))
-            continue
-        messages.append(_message(entry, param, calls))
-        last = index
-    calls.settle(f"messages[{last}]")
+        else:
+            messages.append(_message(entry, param, calls))
+    calls.settle(f"messages[{len(entries) - 1}]")
     if not any(message.role is Role.USER for message in messages):
         raise invalid("messages", "at least one message of role 'user'")
-    if messages[-1].role is Role.ASSISTANT:
-        raise unsupported(f"messages[{last}]", "the last message must be the user's, no answer can be continued")
     return tuple(messages), "\n\n".join(filter(None, system))
 
 
@@ -98,7 +95,11 @@ def _message(entry: ChatMessage, param: str, calls: _Calls) -> Message:
         calls.result(call_id, f"{param}.name")
         return Message(Role.USER, (ToolResult(call_id, _said(entry, param)),))
     calls.settle(param)
-    return Message(Role.USER, _said(entry, param))
+    if entry.role in ("system", "developer"):
+        return Message(Role.SYSTEM, _said(entry, param))
+    # The API knows no names.
+    name = (Text(f"{entry.name}:"),) if entry.name else ()
+    return Message(Role.USER, (*name, *_said(entry, param)))
 
 
 def _answer(entry: ChatMessage, param: str, calls: _Calls) -> Message:

@@ -11,6 +11,7 @@ from attrs import frozen
 
 from claudeproxy.core.chat import Effort, Message, TurnSettings
 from claudeproxy.core.tools import Tool, ToolChoice
+from claudeproxy.wire.openai_chat.formats import decode_format
 from claudeproxy.wire.openai_chat.messages import decode_messages
 from claudeproxy.wire.openai_chat.schema import ChatCompletionRequest, RequestHead
 from claudeproxy.wire.openai_chat.tools import decode_tool_choice, decode_tools
@@ -40,9 +41,9 @@ class ChatBody:
     model: str
     """The name the client asked for."""
     messages: tuple[Message, ...]
-    """The conversation without its system messages; the last message is the user's."""
+    """The conversation without the system messages that it begins with."""
     system: str
-    """All system and developer messages in order, joined by a blank line."""
+    """These in order, joined by a blank line."""
     tools: tuple[Tool, ...]
     settings: TurnSettings
     stream: bool
@@ -77,9 +78,12 @@ TAKES_EFFECT = frozenset(
         "parallel_tool_calls",
         "functions",
         "function_call",
+        "response_format",
+        # Whether these do is the backend's to say.
+        "temperature",
+        "top_p",
         # These are refused unless they ask for what happens anyway.
         "n",
-        "response_format",
         "modalities",
         "audio",
         "web_search_options",
@@ -88,7 +92,7 @@ TAKES_EFFECT = frozenset(
         "top_logprobs",
     }
 )
-"""Every other parameter is accepted without effect, and reported."""
+"""Every other parameter is accepted without effect, and reported here."""
 
 
 def peek(body: bytes) -> Peek:
@@ -148,8 +152,6 @@ def _refuse_unsupported(request: ChatCompletionRequest) -> None:
     """
     if request.n not in (None, 1):
         raise unsupported("n", "only one choice can be generated, so send 1 or leave it out")
-    if request.response_format is not None and request.response_format.type != "text":
-        raise unsupported("response_format", "its type can only be 'text'")
     if request.modalities not in (None, ["text"]):
         raise unsupported("modalities", "they can only be ['text']")
     if request.audio is not None:
@@ -173,6 +175,9 @@ def _settings(request: ChatCompletionRequest, tool_choice: ToolChoice) -> TurnSe
         max_tokens=older if newer is None else newer,
         stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
         tool_choice=tool_choice,
+        format=decode_format(request.response_format),
+        temperature=request.temperature,
+        top_p=request.top_p,
     )
 
 

@@ -121,12 +121,24 @@ class StreamOptions(Struct):
     include_obfuscation: bool | None = None
 
 
+class JSONSchemaFormat(Struct):
+    """
+    The schema that the answer's text is to keep to.
+    """
+
+    name: Annotated[str, Meta(min_length=1, max_length=64)]
+    schema: dict[str, Any] | None = None
+    description: str | None = None
+    strict: bool | None = None
+
+
 class ResponseFormat(Struct):
     """
     What form the answer's text is to have.
     """
 
     type: Literal["text", "json_object", "json_schema"]
+    json_schema: JSONSchemaFormat | None = None
 
 
 class Prediction(Struct):
