@@ -1,5 +1,5 @@
 """
-The programs of ``tests/clients/python``, each in the environment that has its client.
+The clients in ``tests/clients/python``: where they are installed, and what a run of their cases shows.
 """
 
 from __future__ import annotations
@@ -7,14 +7,20 @@ from __future__ import annotations
 import json
 import os
 from base64 import b64decode
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from attrs import frozen
 from twisted.internet.utils import getProcessOutputAndValue
 
-__all__ = ["IMAGE", "Programs", "environments"]
+from claudeproxy.testing.anthropic import StubAnthropic
+from tests.helpers import real_cli
+from tests.live.daemon import Daemon
+
+__all__ = ["IMAGE", "Case", "Played", "environments", "play"]
 
 IMAGE = b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAEElEQVR4nGP4z8AARAwQCgAf7gP9i18U1AAAAABJRU5ErkJggg=="
@@ -24,52 +30,101 @@ IMAGE = b64decode(
 _PROGRAMS = Path(__file__).parents[1] / "clients" / "python"
 
 _EXTRAS = {"aider": "client-aider", "instructor": "client-instructor", "llama_index": "client-llama-index"}
-"""The extra of setup.py that has a client, where that is not ``clients``: their pins exclude each other's."""
+"""The extra of setup.py that names a client, where it is not ``clients``: their requirements exclude each other."""
+
+
+@frozen
+class Case:
+    """
+    What one client is to do.
+    """
+
+    client: str
+    name: str
+    prompt: str
+
+    @property
+    def marked(self) -> str:
+        """The prompt, with words that are in no other case's."""
+        return f"This is {self.mark} {self.prompt}"
+
+    @property
+    def mark(self) -> str:
+        """These words."""
+        return f"case {self.client}-{self.name}:"
+
+
+@frozen
+class Played:
+    """
+    A case, seen from both ends.
+    """
+
+    requests: Sequence[Any]
+    """The bodies of the requests of it that reached the model's API."""
+    _seen: Any = None
+    _thrown: str = ""
+
+    @property
+    def seen(self) -> Any:
+        """What the client saw; fails when it saw an exception."""
+        assert not self._thrown, self._thrown
+        return self._seen
 
 
 def environments() -> Path:
     """
-    Return the directory with an environment for each extra; skip the test where nobody has made them.
+    Return the directory with an environment for each extra; skip the test where nobody has named it.
     """
     directory = os.environ.get("CLIENTS")
     if directory is None:
-        pytest.skip("make clients installs the clients and runs these")
-    return Path(directory)
+        pytest.skip("make clients installs the clients, and runs these")
+    return Path(directory).absolute()
 
 
-@frozen
-class Programs:
+async def play(reactor: Any, cases: Sequence[Case]) -> Mapping[Case, Played]:
     """
-    Runs the clients against one daemon.
+    Run cases of one client against a daemon with the real CLI, and the stub of Anthropic's API behind it.
     """
+    stub = await StubAnthropic().listen(reactor)
+    settings = {
+        "API_KEY": "secret",
+        "ANTHROPIC_API_KEY": "sk-ant-test",
+        "ANTHROPIC_BASE_URL": stub.url,
+        "CLAUDE_PATH": real_cli(),
+        "RATE_LIMIT_PER_IP": "0",
+    }
+    daemon = Daemon.start(reactor, settings)
+    try:
+        outcomes = await _outcomes(cases, f"{await daemon.url()}/v1", "secret")
+    finally:
+        await daemon.kill()
+        await stub.stop()
+    bodies = [(json.dumps(request.body), request.body) for request in stub.requests]
+    return {case: Played([body for text, body in bodies if case.mark in text], **outcomes[case.name]) for case in cases}
 
-    url: str
-    """The daemon's."""
-    home: Path
-    """Where a client may leave what it likes."""
-    key: str = "any"
 
-    async def run(self, client: str, case: str, prompt: str) -> Any:
-        """
-        Run one case and return what the client saw.
-        """
-        image = self.home / "image.png"
+async def _outcomes(cases: Sequence[Case], url: str, key: str) -> Mapping[str, Mapping[str, Any]]:
+    (client,) = {case.client for case in cases}
+    prompts = {case.name: case.marked for case in cases}
+    assert len(prompts) == len(cases), "a case has two prompts"
+    python = environments() / _EXTRAS.get(client, "clients") / "bin" / "python"
+    arguments = [str(_PROGRAMS / f"{client}_client.py"), json.dumps(prompts)]
+    with TemporaryDirectory() as home:
+        image = Path(home, "image.png")
         image.write_bytes(IMAGE)
-        python = environments() / _EXTRAS.get(client, "clients") / "bin" / "python"
-        program = _PROGRAMS / f"{client}_client.py"
         environ = {
             "PATH": os.environ["PATH"],
-            "HOME": str(self.home),
+            "HOME": home,
             "LANG": "C.UTF-8",
-            "BASE_URL": f"{self.url}/v1",
-            "API_KEY": self.key,
+            "BASE_URL": url,
+            "API_KEY": key,
             "MODEL": "sonnet",
-            "PROMPT": prompt,
             "IMAGE": str(image),
-            # Whoever calls home is refused at once, and does not wait for a network that may not be there.
+            # Who calls home is refused at once, and does not wait for a network that may not be there.
             "HTTPS_PROXY": "http://127.0.0.1:9",
             "NO_PROXY": "127.0.0.1",
         }
-        out, err, code = await getProcessOutputAndValue(str(python), [str(program), case], env=environ)
-        assert code == 0, err.decode()
-        return json.loads(out)
+        out, err, _ = await getProcessOutputAndValue(str(python), arguments, env=environ)
+    ended = {case.name: {"thrown": f"it did not come to this: {err.decode()}"} for case in cases}
+    return ended | {line.pop("case"): line for line in map(json.loads, out.splitlines())}

@@ -1,29 +1,31 @@
 """
-Clients in Python against the daemon with the real CLI, each through its public package: what the user sees, and what
-has reached the model.
+Clients in Python against the daemon with the real CLI, each through its public package.
 
-One case of one client is one test. ``make clients`` runs them.
+A test is one case of one client: what its user sees, and what has reached the model. The first test of a client runs
+all cases of it that were selected. ``make clients`` runs them.
 """
 
 from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
 
-from claudeproxy.testing.anthropic import StubAnthropic
-from tests.helpers import real_cli
-from tests.live.daemon import Daemon
-from tests.live.python_clients import IMAGE, Programs, environments
+from tests.live.python_clients import IMAGE, Case, Played, environments, play
 
 CALLS = '[[stub call=add {"a": 40, "b": 2} call=add {"a": 1, "b": 1}]]'
-EDIT = """greeting.py
+ADA = {"name": "Ada", "age": 36}
+ADA_AS_TEXT = f"[[stub text={json.dumps(ADA)}]]"
+ADA_IN_PIECES = f"[[stub text={json.dumps(ADA)} deltas=13]]"
+IMAGE_BLOCK = {
+    "type": "image",
+    "source": {"type": "base64", "media_type": "image/png", "data": b64encode(IMAGE).decode()},
+}
+EDIT = """[[stub text=greeting.py
 ```python
 <<<<<<< SEARCH
 print("hello")
@@ -31,46 +33,32 @@ print("hello")
 print("goodbye")
 >>>>>>> REPLACE
 ```
-"""
-SOURCE = {"type": "base64", "media_type": "image/png", "data": b64encode(IMAGE).decode()}
-ADA = {"name": "Ada", "age": 36}
+]]"""
 
 
-@pytest_twisted.async_yield_fixture
-async def programs(stub_anthropic: StubAnthropic, tmp_path: Path) -> AsyncIterator[Programs]:
-    """The clients' programs, and a daemon for them."""
+@pytest.fixture(scope="session")
+def runs() -> dict[str, dict[Case, Played]]:
+    """What the clients saw that have run, by client."""
+    return {}
+
+
+@pytest_twisted.async_fixture
+async def played(request: pytest.FixtureRequest, runs: dict[str, dict[Case, Played]]) -> Played:
+    """The case that the test is about."""
     environments()
-    settings = {
-        "API_KEY": "secret",
-        "ANTHROPIC_API_KEY": "sk-ant-test",
-        "ANTHROPIC_BASE_URL": stub_anthropic.url,
-        "CLAUDE_PATH": real_cli(),
-        "WARM_PROCESSES": "1",
-    }
-    daemon = Daemon.start(reactor, settings)
-    yield Programs(await daemon.url(), tmp_path, "secret")
-    await daemon.kill()
+    case = request.param
+    if case.client not in runs:
+        selected = [item.callspec.params.get("played") for item in request.session.items if hasattr(item, "callspec")]
+        cases = dict.fromkeys(each for each in selected if isinstance(each, Case) and each.client == case.client)
+        runs[case.client] = dict(await play(reactor, list(cases)))
+    return runs[case.client][case]
 
 
-def cases(*names: str) -> pytest.MarkDecorator:
-    """Run a test for each ``client case``."""
-    return pytest.mark.parametrize(("client", "case"), [tuple(name.split()) for name in names])
-
-
-def asked(stub: StubAnthropic, at: int = 0) -> Any:
-    """The body of a request that has reached the model."""
-    return [request.body for request in stub.requests if request.method == "POST"][at]
-
-
-def last_blocks(body: Any, kind: str) -> list[Any]:
-    """The blocks of one kind in the user's last message."""
-    content = [message["content"] for message in body["messages"] if message["role"] == "user"][-1]
-    return [block for block in content if isinstance(block, dict) and block["type"] == kind]
-
-
-def results(body: Any) -> list[str]:
-    """What the model was told of its calls."""
-    return [block["content"][0]["text"] for block in last_blocks(body, "tool_result")]
+def cases(prompt: str, *names: str) -> pytest.MarkDecorator:
+    """Have a test for each ``<client>-<case>``, with the same prompt."""
+    return pytest.mark.parametrize(
+        "played", [pytest.param(Case(*name.split("-"), prompt), id=name) for name in names], indirect=True
+    )
 
 
 def functions(body: Any) -> dict[str, set[str]]:
@@ -78,188 +66,208 @@ def functions(body: Any) -> dict[str, set[str]]:
     return {tool["name"]: set(tool["input_schema"]["properties"]) for tool in body["tools"]}
 
 
+def blocks(body: Any, kind: str) -> list[Any]:
+    """The blocks of one kind in the user's last message."""
+    content = [message["content"] for message in body["messages"] if message["role"] == "user"][-1]
+    return [block for block in content if isinstance(block, dict) and block["type"] == kind]
+
+
+def results(body: Any) -> list[str]:
+    """What the model was told of its calls."""
+    return [block["content"][0]["text"] for block in blocks(body, "tool_result")]
+
+
+def assert_grown(played: Played) -> None:
+    """The object was seen when it had a name and no age yet, and complete in the end."""
+    seen = [{"name": None, "age": None, **part} for part in played.seen["partial"]]
+    assert {"name": "Ada", "age": None} in seen
+    assert seen[-1] == ADA
+
+
+# -- Words --------------------------------------------------------------------
+
+
 @cases(
-    *("openai chat", "openai chat_async", "langchain chat", "llama_index chat", "llama_index complete"),
-    *("pydantic_ai chat", "llm chat", "llm stream", "aider ask"),
+    "[[stub text=one two three]]",
+    *("openai-chat", "openai-chat_async", "langchain-chat", "llama_index-chat", "llama_index-complete"),
+    *("pydantic_ai-chat", "llm-chat", "llm-stream"),
 )
-@pytest_twisted.ensureDeferred
-async def test_an_answer(client: str, case: str, programs: Programs) -> None:
-    """The words of the model come to the user."""
-    seen = await programs.run(client, case, "[[stub text=one two three]]")
-
-    assert "one two three" in seen["text"]
+def test_an_answer(played: Played) -> None:
+    """The words of the model come to the user, and only they."""
+    assert played.seen == {"text": "one two three"}
+    assert len(played.requests) == 1
 
 
 @cases(
-    *("openai stream", "openai stream_async", "langchain stream", "langchain stream_async", "llama_index stream"),
-    *("llama_index stream_async", "pydantic_ai stream"),
+    "[[stub text=one two three]]",
+    *("openai-stream", "openai-stream_async", "langchain-stream", "langchain-stream_async"),
+    *("llama_index-stream", "llama_index-stream_async", "pydantic_ai-stream"),
 )
-@pytest_twisted.ensureDeferred
-async def test_a_streamed_answer(client: str, case: str, programs: Programs) -> None:
+def test_a_streamed_answer(played: Played) -> None:
     """The words come one after the other, as the model says them."""
-    seen = await programs.run(client, case, "[[stub text=one two three]]")
-
-    assert seen["deltas"] == ["one", " two", " three"]
+    assert played.seen == {"deltas": ["one", " two", " three"]}
 
 
-@pytest_twisted.ensureDeferred
-async def test_a_conversation_that_llm_continues(programs: Programs, stub_anthropic: StubAnthropic) -> None:
+@cases("[[stub text=one two three]]", "aider-chat", "aider-stream")
+def test_aiders_answer(played: Played) -> None:
+    """The words come between the lines that aider itself writes, after the model has got the file."""
+    assert "one two three" in played.seen["text"].splitlines()
+    assert 'print("hello")' in played.requests[0]["messages"][0]["content"][0]["text"]
+
+
+@cases("[[stub text=one two three]]", "llm-continued")
+def test_a_conversation_goes_on(played: Played) -> None:
     """A second question goes to the model with the first one and its answer."""
-    seen = await programs.run("llm", "continued", "[[stub text=one two three]]")
+    roles = [message["role"] for message in played.requests[1]["messages"]]
 
-    assert seen["text"] == "one two three"
-    assert [message["role"] for message in asked(stub_anthropic, 1)["messages"]] == ["user", "assistant", "user"]
+    assert played.seen == {"text": "one two three"}
+    assert [role for role in roles if role != "system"] == ["user", "assistant", "user"]
+
+
+# -- Functions ----------------------------------------------------------------
 
 
 @cases(
-    *("openai tools", "openai tools_parsed", "openai tools_streamed", "openai tools_async"),
-    *("langchain tools", "langchain tools_streamed", "llama_index agent", "llama_index agent_streamed"),
-    *("pydantic_ai tools", "pydantic_ai tools_streamed", "llm tools", "llm tools_whole"),
+    CALLS,
+    *("openai-tools", "openai-tools_async", "openai-tools_parsed", "openai-tools_streamed"),
+    *("langchain-tools", "langchain-tools_streamed", "llama_index-tools", "llama_index-tools_streamed"),
+    *("pydantic_ai-tools", "pydantic_ai-tools_streamed", "llm-tools", "llm-tools_streamed"),
 )
-@pytest_twisted.ensureDeferred
-async def test_a_tool_loop(client: str, case: str, programs: Programs, stub_anthropic: StubAnthropic) -> None:
+def test_a_tool_loop(played: Played) -> None:
     """The client runs both calls of one answer, and the model goes on with what they returned."""
-    seen = await programs.run(client, case, CALLS)
-
-    assert "42; 2" in seen["text"]
-    assert functions(asked(stub_anthropic)) == {"add": {"a", "b"}}
-    assert results(asked(stub_anthropic, 1)) == ["42", "2"]
-    assert len(stub_anthropic.requests) == 2
+    assert "42; 2" in played.seen["text"]
+    first, second = played.requests
+    assert functions(first) == {"add": {"a", "b"}}
+    assert results(second) == ["42", "2"]
 
 
-@pytest_twisted.ensureDeferred
-async def test_calls_that_llama_index_runs_at_once(programs: Programs, stub_anthropic: StubAnthropic) -> None:
-    """``predict_and_call`` runs all calls of one answer and asks no more."""
-    assert await programs.run("llama_index", "tools", CALLS) == {"text": "42; 2"}
-    assert functions(asked(stub_anthropic)) == {"add": {"a", "b"}}
+@cases(CALLS, "llama_index-tools_at_once")
+def test_calls_without_a_loop(played: Played) -> None:
+    """``predict_and_call`` runs the calls of one answer and asks no more."""
+    assert played.seen == {"results": [42, 2]}
+    (request,) = played.requests
+    assert functions(request) == {"add": {"a", "b"}}
 
 
-BY_FUNCTION = {"pydantic_ai": "final_result"}
-"""What a client calls the function that takes a ``Person``, unless it is ``Person``."""
+# -- Objects ------------------------------------------------------------------
 
 
 @cases(
-    *("langchain schema_function_calling", "llama_index schema_by_function", "pydantic_ai schema_by_tool"),
-    *("instructor tools", "instructor tools_async", "instructor tools_streamed"),
+    ADA_AS_TEXT,
+    *("langchain-schema_by_function", "llama_index-schema_by_function", "pydantic_ai-schema_by_function"),
+    *("instructor-tools", "instructor-tools_async", "instructor-tools_streamed"),
 )
-@pytest_twisted.ensureDeferred
-async def test_an_object_by_a_function(
-    client: str, case: str, programs: Programs, stub_anthropic: StubAnthropic
-) -> None:
-    """The model has to call a function, and its arguments become the client's object."""
-    function = BY_FUNCTION.get(client, "Person")
-    seen = await programs.run(client, case, f"[[stub call={function} {json.dumps(ADA)}]]")
-
-    assert seen["value"] == ADA
-    assert functions(asked(stub_anthropic)) == {function: {"name", "age"}}
-    assert asked(stub_anthropic)["tool_choice"]["type"] in ("any", "tool")
+def test_an_object_by_a_function(played: Played) -> None:
+    """The model has to call the one function that there is, and its arguments become the object."""
+    (request,) = played.requests
+    assert played.seen["value"] == ADA
+    assert list(functions(request).values()) == [{"name", "age"}]
+    assert request["tool_choice"]["type"] in ("any", "tool")
 
 
-@cases("instructor parallel_tools", "instructor iterable")
-@pytest_twisted.ensureDeferred
-async def test_several_objects_by_functions(client: str, case: str, programs: Programs) -> None:
-    """Several calls, or one with a list, become as many objects."""
-    one = json.dumps(ADA)
-    calls = {
-        "parallel_tools": f"[[stub call=Person {one} call=Person {one}]]",
-        "iterable": f'[[stub call=IterablePerson {{"tasks": [{one}, {one}]}}]]',
-    }
-    assert await programs.run(client, case, calls[case]) == {"values": [ADA, ADA]}
+@cases(f"[[stub call=Person {json.dumps(ADA)} call=Person {json.dumps(ADA)}]]", "instructor-parallel_tools")
+def test_several_objects_by_several_calls(played: Played) -> None:
+    """Each call of an answer becomes an object."""
+    assert played.seen == {"values": [ADA, ADA]}
+
+
+@cases(f"[[stub call=IterablePerson {json.dumps({'tasks': [ADA, ADA]})}]]", "instructor-iterable")
+def test_several_objects_by_one_call(played: Played) -> None:
+    """A call with a list becomes as many objects."""
+    assert played.seen == {"values": [ADA, ADA]}
 
 
 @cases(
-    *("openai schema", "openai schema_parsed", "openai schema_streamed"),
-    *("langchain schema_json_schema", "langchain schema_streamed"),
-    *("llama_index schema_by_response_format", "llama_index schema_streamed"),
-    *("pydantic_ai schema_native", "pydantic_ai schema_streamed"),
-    *("instructor json_schema", "instructor json_schema_streamed", "llm schema"),
+    ADA_IN_PIECES,
+    *("openai-schema", "openai-schema_parsed", "openai-schema_streamed"),
+    *("langchain-schema_by_response_format", "langchain-schema_streamed"),
+    *("llama_index-schema_by_response_format", "llama_index-schema_streamed"),
+    *("pydantic_ai-schema_by_response_format", "pydantic_ai-schema_streamed"),
+    *("instructor-json_schema", "instructor-json_schema_streamed", "llm-schema"),
 )
-@pytest_twisted.ensureDeferred
-async def test_an_object_by_a_schema(client: str, case: str, programs: Programs, stub_anthropic: StubAnthropic) -> None:
-    """The answer has to be of a schema, which the model gets, and becomes the client's object."""
-    seen = await programs.run(client, case, f"[[stub text={json.dumps(ADA)}]]")
-
-    assert seen["value"] == ADA
-    asked_for = asked(stub_anthropic)["output_config"]["format"]
-    assert set(asked_for["schema"]["properties"]) == {"name", "age"}
-
-
-@cases("openai json_object", "langchain schema_json_mode", "instructor json", "instructor json_streamed")
-@pytest_twisted.ensureDeferred
-async def test_an_object_by_json_mode(client: str, case: str, programs: Programs) -> None:
-    """The answer has to be an object, of whichever form."""
-    seen = await programs.run(client, case, f"Answer in JSON. [[stub text={json.dumps(ADA)}]]")
-
-    assert seen["value"] == ADA
-
-
-@cases("instructor md_json", "pydantic_ai schema_prompted")
-@pytest_twisted.ensureDeferred
-async def test_an_object_by_asking_for_it(client: str, case: str, programs: Programs) -> None:
-    """The prompt says what the answer has to be."""
-    seen = await programs.run(client, case, f"[[stub text=```json\n{json.dumps(ADA)}\n```]]")
-
-    assert seen["value"] == ADA
+def test_an_object_by_a_schema(played: Played) -> None:
+    """The answer has to be of a schema, which the model gets, and becomes the object."""
+    (request,) = played.requests
+    assert played.seen["value"] == ADA
+    assert set(request["output_config"]["format"]["schema"]["properties"]) == {"name", "age"}
 
 
 @cases(
-    *("openai schema_streamed", "langchain schema_streamed", "llama_index schema_streamed"),
-    *("instructor tools_streamed", "instructor json_streamed", "instructor json_schema_streamed"),
+    ADA_AS_TEXT,
+    *("openai-json_object", "langchain-schema_by_json_mode", "instructor-json_mode", "instructor-json_mode_streamed"),
+    *("pydantic_ai-schema_by_prompt",),
 )
-@pytest_twisted.ensureDeferred
-async def test_an_object_grows(client: str, case: str, programs: Programs) -> None:
+def test_an_object_by_json_mode(played: Played) -> None:
+    """The answer has to be an object of any form; which one, the prompt says."""
+    assert played.seen["value"] == ADA
+    assert len(played.requests) == 1
+
+
+@cases(f"[[stub text=```json\n{json.dumps(ADA)}\n```]]", "instructor-md_json")
+def test_an_object_in_the_text(played: Played) -> None:
+    """Nothing is asked for but in words, and the object found in the answer."""
+    assert played.seen == {"value": ADA}
+
+
+@cases(
+    ADA_IN_PIECES,
+    *("openai-schema_streamed", "langchain-schema_streamed", "llama_index-schema_streamed"),
+    *("instructor-json_schema_streamed",),
+)
+def test_an_object_by_a_schema_grows(played: Played) -> None:
     """A streamed object is there in part before it is complete."""
-    value = json.dumps(ADA)
-    seen = await programs.run(client, case, f"[[stub text={value} {'call=Person ' + value if case == 'tools_streamed' else ''}]]")
-
-    assert seen["value"] == ADA
-    assert {"name": "Ada", "age": None} in [{"age": None, **part} for part in seen["partial"]]
+    assert_grown(played)
 
 
-@cases(
-    *("pydantic_ai tools_then_schema", "langchain agent_with_tool_strategy", "langchain agent_with_provider_strategy"),
-)
-@pytest_twisted.ensureDeferred
-async def test_an_agent_that_ends_with_an_object(
-    client: str, case: str, programs: Programs, stub_anthropic: StubAnthropic
-) -> None:
-    """An agent runs its function first, and what that returned leads the model to the object."""
-    function = "age_in_json" if case == "agent_with_provider_strategy" else "age_of"
-    seen = await programs.run(client, case, f'[[stub call={function} {{"name": "Ada"}}]]')
-
-    assert seen["value"] == ADA
-    assert len(results(asked(stub_anthropic, 1))) == 1
+@cases(ADA_AS_TEXT, "instructor-tools_streamed", "instructor-json_mode_streamed")
+def test_an_object_by_a_function_grows(played: Played) -> None:
+    """So is one whose function's arguments are streamed."""
+    assert_grown(played)
 
 
 @cases(
-    *("openai image", "langchain image", "llama_index image", "pydantic_ai image", "pydantic_ai image_by_url"),
-    *("llm image", "aider image"),
+    '[[stub call=age_of {"name": "Ada"}]]',
+    *("langchain-agent_by_function", "langchain-agent_by_response_format", "pydantic_ai-agent_by_function"),
 )
-@pytest_twisted.ensureDeferred
-async def test_an_image(client: str, case: str, programs: Programs, stub_anthropic: StubAnthropic) -> None:
+def test_an_agent_ends_with_an_object(played: Played) -> None:
+    """An agent runs its function first; what that returned leads the model to the object."""
+    assert played.seen == {"value": ADA}
+    assert len(played.requests) == 2
+    assert len(results(played.requests[1])) == 1
+
+
+@cases(CALLS, "openai-schema_beside_tools")
+def test_an_object_after_calls(played: Played) -> None:
+    """A request may offer functions and want an object: the model calls first, and then answers."""
+    first, second = played.requests
+    assert played.seen["value"].keys() == ADA.keys()
+    assert functions(first) == functions(second) == {"add": {"a", "b"}}
+    assert first["output_config"]["format"] == second["output_config"]["format"]
+    assert results(second) == ["42", "2"]
+
+
+# -- Images and files ---------------------------------------------------------
+
+
+@cases(
+    "[[stub text=Four red pixels.]]",
+    *("openai-image", "langchain-image", "llama_index-image", "pydantic_ai-image", "pydantic_ai-image_by_url"),
+    *("llm-image", "aider-image"),
+)
+def test_an_image(played: Played) -> None:
     """The model gets the very bytes of an image."""
-    seen = await programs.run(client, case, "[[stub text=Four red pixels.]]")
-
-    assert "Four red pixels." in seen["text"]
-    assert [block["source"] for block in last_blocks(asked(stub_anthropic), "image")] == [SOURCE]
+    assert "Four red pixels." in played.seen["text"].splitlines()
+    assert blocks(played.requests[0], "image") == [IMAGE_BLOCK]
 
 
-@pytest_twisted.ensureDeferred
-async def test_an_object_from_an_image(programs: Programs, stub_anthropic: StubAnthropic) -> None:
-    """Instructor asks for an object with an image beside the question."""
-    seen = await programs.run("instructor", "image", f"[[stub call=Person {json.dumps(ADA)}]]")
-
-    assert seen["value"] == ADA
-    assert [block["source"] for block in last_blocks(asked(stub_anthropic), "image")] == [SOURCE]
+@cases(ADA_AS_TEXT, "instructor-image")
+def test_an_object_from_an_image(played: Played) -> None:
+    """So it does beside a question for an object."""
+    assert played.seen == {"value": ADA}
+    assert blocks(played.requests[0], "image") == [IMAGE_BLOCK]
 
 
-@cases("aider edit", "aider edit_streamed")
-@pytest_twisted.ensureDeferred
-async def test_a_file_that_aider_edits(
-    client: str, case: str, programs: Programs, stub_anthropic: StubAnthropic
-) -> None:
+@cases(EDIT, "aider-edit", "aider-edit_streamed")
+def test_a_file_is_edited(played: Played) -> None:
     """A block in the model's answer changes the file, whose text the model was given."""
-    seen = await programs.run(client, case, f"[[stub text={EDIT}]]")
-
-    assert seen["file"] == 'print("goodbye")\n'
-    assert 'print("hello")' in json.dumps(asked(stub_anthropic)["messages"]).replace('\\"', '"')
+    assert played.seen["file"] == 'print("goodbye")\n'

@@ -1,8 +1,8 @@
 """
-What the programs beside this one share: where to ask what, and how a case is run.
+What the programs beside this one share: where to ask, and how their cases are run.
 
-Each is ``<client>.py CASE``; it reads ``BASE_URL``, ``API_KEY``, ``MODEL``, ``PROMPT`` and ``IMAGE`` (a file) from its
-environment and prints what it saw as one line of JSON.
+Each is run as ``<client>_client.py '{"<case>": "<prompt>", ...}'``, with ``BASE_URL``, ``API_KEY``, ``MODEL`` and
+``IMAGE`` (a file) in its environment. It prints a line of JSON for each case: what it saw, or what was thrown.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import json
 import os
 import subprocess
 import sys
+import traceback
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from pydantic import BaseModel
@@ -24,13 +26,12 @@ from pydantic import BaseModel
 BASE_URL = os.environ["BASE_URL"]
 API_KEY = os.environ["API_KEY"]
 MODEL = os.environ["MODEL"]
-PROMPT = os.environ["PROMPT"]
 IMAGE = Path(os.environ["IMAGE"])
 
 PATIENCE = 60
 """Seconds that a case may take."""
 
-_cases: dict[str, Callable[[], Any]] = {}
+_cases: dict[str, Callable[[str], Any]] = {}
 
 
 class Person(BaseModel):
@@ -50,7 +51,12 @@ def image_url() -> str:
     return f"data:image/png;base64,{b64encode(IMAGE.read_bytes()).decode()}"
 
 
-def ran(command: Sequence[str], directory: Path | None = None, **environ: str) -> str:
+def scratch() -> Path:
+    """Return an empty directory."""
+    return Path(mkdtemp(dir=os.environ["HOME"]))
+
+
+def ran(command: Sequence[str], directory: Path, **environ: str) -> str:
     """Run a client that is a command, and return what it wrote."""
     done = subprocess.run(
         command,
@@ -62,19 +68,24 @@ def ran(command: Sequence[str], directory: Path | None = None, **environ: str) -
         timeout=PATIENCE - 5,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return done.stdout.strip()
 
 
-def case(function: Callable[[], Any]) -> Callable[[], Any]:
-    """Let a function, async or not, be run by its name."""
+def case(function: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Let a function of the prompt, async or not, be run by its name; it returns what it saw."""
     _cases[function.__name__] = function
     return function
 
 
 def main() -> None:
-    """Run the case that the command line names and print what it returned; say where it hangs if it does."""
-    faulthandler.dump_traceback_later(PATIENCE, exit=True)
-    saw = _cases[sys.argv[1]]()
-    if inspect.isawaitable(saw):
-        saw = asyncio.run(saw)
-    print(json.dumps(saw))
+    """Run the cases that the command line names; one that hangs ends them all and says where."""
+    with asyncio.Runner() as runner:
+        for name, prompt in json.loads(sys.argv[1]).items():
+            faulthandler.dump_traceback_later(PATIENCE, exit=True)
+            try:
+                saw = _cases[name](prompt)
+                outcome = {"seen": runner.run(saw) if inspect.iscoroutine(saw) else saw}
+            except Exception:
+                outcome = {"thrown": traceback.format_exc()}
+            print(json.dumps({"case": name, **outcome}), flush=True)
+    faulthandler.cancel_dump_traceback_later()

@@ -8,11 +8,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import instructor
-from case import API_KEY, BASE_URL, IMAGE, MODEL, PROMPT, Person, case, main
+from case import API_KEY, BASE_URL, IMAGE, MODEL, Person, case, main
 from instructor import Mode
 from openai import AsyncOpenAI, OpenAI
-
-MESSAGES: list[Any] = [{"role": "user", "content": PROMPT}]
 
 
 def client(mode: Mode) -> Any:
@@ -20,81 +18,80 @@ def client(mode: Mode) -> Any:
     return instructor.from_openai(OpenAI(base_url=BASE_URL, api_key=API_KEY, max_retries=0), mode=mode, model=MODEL)
 
 
-def ask(mode: Mode, messages: list[Any] = MESSAGES) -> Any:
-    """Ask for a person, at the first try."""
-    value = client(mode).create(response_model=Person, messages=messages, max_retries=0)
-    assert isinstance(value, Person)
-    return {"value": value.model_dump()}
+def user(content: Any) -> list[Any]:
+    """Return the messages of a new conversation."""
+    return [{"role": "user", "content": content}]
 
 
-def ask_in_parts(mode: Mode) -> Any:
-    """Ask for a person that fills while it is streamed."""
-    parts = [part.model_dump() for part in client(mode).create_partial(response_model=Person, messages=MESSAGES)]
-    return {"value": parts[-1], "partial": parts}
+def ask(mode: Mode, content: Any) -> Any:
+    """Ask for a person, with no second try."""
+    return {"value": client(mode).create(response_model=Person, messages=user(content), max_retries=0).model_dump()}
 
 
-@case
-def tools() -> Any:
-    return ask(Mode.TOOLS)
-
-
-@case
-def tools_streamed() -> Any:
-    return ask_in_parts(Mode.TOOLS)
+def grow(mode: Mode, content: Any) -> Any:
+    """Ask for a person that grows."""
+    partial = [part.model_dump() for part in client(mode).create_partial(response_model=Person, messages=user(content))]
+    return {"value": partial[-1], "partial": partial}
 
 
 @case
-def parallel_tools() -> Any:
+def tools(prompt: str) -> Any:
+    return ask(Mode.TOOLS, prompt)
+
+
+@case
+async def tools_async(prompt: str) -> Any:
+    own = instructor.from_openai(AsyncOpenAI(base_url=BASE_URL, api_key=API_KEY), mode=Mode.TOOLS, model=MODEL)
+    return {"value": (await own.create(response_model=Person, messages=user(prompt), max_retries=0)).model_dump()}
+
+
+@case
+def tools_streamed(prompt: str) -> Any:
+    return grow(Mode.TOOLS, prompt)
+
+
+@case
+def parallel_tools(prompt: str) -> Any:
     """Several objects by several calls in one answer."""
-    people = client(Mode.PARALLEL_TOOLS).create(response_model=Iterable[Person], messages=MESSAGES, max_retries=0)
+    people = client(Mode.PARALLEL_TOOLS).create(response_model=Iterable[Person], messages=user(prompt), max_retries=0)
     return {"values": [person.model_dump() for person in people]}
 
 
 @case
-def iterable() -> Any:
+def iterable(prompt: str) -> Any:
     """Several objects in one list, each as soon as it is complete."""
-    people = client(Mode.TOOLS).create_iterable(response_model=Person, messages=MESSAGES)
+    people = client(Mode.TOOLS).create_iterable(response_model=Person, messages=user(prompt))
     return {"values": [person.model_dump() for person in people]}
 
 
 @case
-def json() -> Any:
-    return ask(Mode.JSON)
+def json_mode(prompt: str) -> Any:
+    return ask(Mode.JSON, prompt)
 
 
 @case
-def json_streamed() -> Any:
-    return ask_in_parts(Mode.JSON)
+def json_mode_streamed(prompt: str) -> Any:
+    return grow(Mode.JSON, prompt)
 
 
 @case
-def json_schema() -> Any:
-    return ask(Mode.JSON_SCHEMA)
+def json_schema(prompt: str) -> Any:
+    return ask(Mode.JSON_SCHEMA, prompt)
 
 
 @case
-def json_schema_streamed() -> Any:
-    return ask_in_parts(Mode.JSON_SCHEMA)
+def json_schema_streamed(prompt: str) -> Any:
+    return grow(Mode.JSON_SCHEMA, prompt)
 
 
 @case
-def md_json() -> Any:
-    return ask(Mode.MD_JSON)
+def md_json(prompt: str) -> Any:
+    return ask(Mode.MD_JSON, prompt)
 
 
 @case
-async def tools_async() -> Any:
-    own = AsyncOpenAI(base_url=BASE_URL, api_key=API_KEY, max_retries=0)
-    value = await instructor.from_openai(own, mode=Mode.TOOLS).create(
-        model=MODEL, response_model=Person, messages=MESSAGES, max_retries=0
-    )
-    return {"value": value.model_dump()}
-
-
-@case
-def image() -> Any:
-    picture = instructor.Image.from_path(IMAGE)
-    return ask(Mode.TOOLS, [{"role": "user", "content": [PROMPT, picture]}])
+def image(prompt: str) -> Any:
+    return ask(Mode.TOOLS, [prompt, instructor.Image.from_path(IMAGE)])
 
 
 main()

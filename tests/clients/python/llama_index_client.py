@@ -6,16 +6,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from case import API_KEY, BASE_URL, IMAGE, MODEL, PROMPT, Person, add, case, main
+from case import API_KEY, BASE_URL, IMAGE, MODEL, Person, add, case, main
 from llama_index.core.agent.workflow import AgentStream, FunctionAgent
 from llama_index.core.llms import ChatMessage, ImageBlock, TextBlock
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
 from llama_index.llms.openai_like import OpenAILike
 
+ADD = FunctionTool.from_defaults(add)
+ASK = PromptTemplate("{asked}")
+
 
 def model(*, structured: bool = False) -> OpenAILike:
-    """Return the model; ``structured`` has it ask by ``response_format`` and not by a function."""
+    """Return the model; ``structured`` has it ask for objects by ``response_format`` and not by a function."""
     return OpenAILike(
         model=MODEL,
         api_base=BASE_URL,
@@ -28,47 +31,48 @@ def model(*, structured: bool = False) -> OpenAILike:
     )
 
 
-MESSAGES = [ChatMessage(role="user", content=PROMPT)]
-ADD = FunctionTool.from_defaults(add)
+def user(prompt: str) -> list[ChatMessage]:
+    """Return the messages of a new conversation."""
+    return [ChatMessage(role="user", content=prompt)]
 
 
 @case
-def chat() -> Any:
-    return {"text": model().chat(MESSAGES).message.content}
+def chat(prompt: str) -> Any:
+    return {"text": model().chat(user(prompt)).message.content}
 
 
 @case
-def complete() -> Any:
-    return {"text": model().complete(PROMPT).text}
+def complete(prompt: str) -> Any:
+    return {"text": model().complete(prompt).text}
 
 
 @case
-def stream() -> Any:
-    return {"deltas": [chunk.delta for chunk in model().stream_chat(MESSAGES) if chunk.delta]}
+def stream(prompt: str) -> Any:
+    return {"deltas": [chunk.delta for chunk in model().stream_chat(user(prompt)) if chunk.delta]}
 
 
 @case
-async def stream_async() -> Any:
-    return {"deltas": [chunk.delta async for chunk in await model().astream_chat(MESSAGES) if chunk.delta]}
+async def stream_async(prompt: str) -> Any:
+    return {"deltas": [chunk.delta async for chunk in await model().astream_chat(user(prompt)) if chunk.delta]}
 
 
 @case
-def tools() -> Any:
-    """The calls of one answer, run at once."""
-    answer = model().predict_and_call([ADD], user_msg=PROMPT, allow_parallel_tool_calls=True)
-    return {"text": "; ".join(str(source.raw_output) for source in answer.sources)}
+def tools_at_once(prompt: str) -> Any:
+    """The calls of one answer are run, and that is all."""
+    answer = model().predict_and_call([ADD], user_msg=prompt, allow_parallel_tool_calls=True)
+    return {"results": [source.raw_output for source in answer.sources]}
 
 
 @case
-async def agent() -> Any:
-    return {"text": str(await FunctionAgent(tools=[ADD], llm=model(), streaming=False).run(PROMPT))}
+async def tools(prompt: str) -> Any:
+    return {"text": str(await FunctionAgent(tools=[ADD], llm=model(), streaming=False).run(prompt))}
 
 
 @case
-async def agent_streamed() -> Any:
+async def tools_streamed(prompt: str) -> Any:
     """The agent's words as the model says them."""
     said = ""
-    run = FunctionAgent(tools=[ADD], llm=model()).run(PROMPT)
+    run = FunctionAgent(tools=[ADD], llm=model()).run(prompt)
     async for event in run.stream_events():
         if isinstance(event, AgentStream):
             said += event.delta
@@ -77,28 +81,26 @@ async def agent_streamed() -> Any:
 
 
 @case
-def schema_by_function() -> Any:
-    value = model().structured_predict(Person, PromptTemplate("{asked}"), asked=PROMPT)
-    return {"value": value.model_dump()}
+def schema_by_function(prompt: str) -> Any:
+    return {"value": model().structured_predict(Person, ASK, asked=prompt).model_dump()}
 
 
 @case
-def schema_by_response_format() -> Any:
-    value = model(structured=True).structured_predict(Person, PromptTemplate("{asked}"), asked=PROMPT)
-    return {"value": value.model_dump()}
+def schema_by_response_format(prompt: str) -> Any:
+    return {"value": model(structured=True).structured_predict(Person, ASK, asked=prompt).model_dump()}
 
 
 @case
-def schema_streamed() -> Any:
-    """A structured answer as it grows."""
-    partial = model(structured=True).stream_structured_predict(Person, PromptTemplate("{asked}"), asked=PROMPT)
-    values = [value.model_dump() for value in partial]
-    return {"value": values[-1], "partial": values}
+def schema_streamed(prompt: str) -> Any:
+    """An object that grows."""
+    parts = model(structured=True).stream_structured_predict(Person, ASK, asked=prompt)
+    partial = [part.model_dump() for part in parts]
+    return {"value": partial[-1], "partial": partial}
 
 
 @case
-def image() -> Any:
-    blocks = [TextBlock(text=PROMPT), ImageBlock(path=IMAGE, image_mimetype="image/png")]
+def image(prompt: str) -> Any:
+    blocks = [TextBlock(text=prompt), ImageBlock(path=IMAGE, image_mimetype="image/png")]
     return {"text": model().chat([ChatMessage(role="user", blocks=blocks)]).message.content}
 
 

@@ -5,67 +5,65 @@ llm, the command: configured as its documentation says for a server like OpenAI'
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from case import API_KEY, BASE_URL, IMAGE, MODEL, PROMPT, case, main, ran
+from case import API_KEY, BASE_URL, IMAGE, MODEL, case, main, ran, scratch
 
-FUNCTIONS = '''
+FUNCTIONS = """
 def add(a: int, b: int) -> int:
     "Add two numbers."
     return a + b
-'''
+"""
 
 
-def llm(*arguments: str) -> str:
+def llm(*arguments: str, home: Path | None = None) -> str:
     """Run it and return what it wrote."""
-    home = Path(os.environ["HOME"])
+    home = home or scratch()
     model = {"model_id": "claude", "model_name": MODEL, "api_base": BASE_URL, "api_key_name": "claudeproxy"}
     can = {"supports_schema": True, "supports_tools": True, "vision": True}
-    # JSON is YAML.
-    (home / "extra-openai-models.yaml").write_text(json.dumps([{**model, **can}]))
+    (home / "extra-openai-models.yaml").write_text(json.dumps([{**model, **can}]))  # JSON is YAML
     (home / "keys.json").write_text(json.dumps({"claudeproxy": API_KEY}))
-    command = [sys.executable, "-m", "llm", "prompt", "-m", "claude", PROMPT, *arguments]
-    return ran(command, LLM_USER_PATH=str(home)).strip()
+    return ran([sys.executable, "-m", "llm", "prompt", "-m", "claude", *arguments], home, LLM_USER_PATH=str(home))
 
 
 @case
-def chat() -> Any:
-    return {"text": llm("--no-stream")}
+def chat(prompt: str) -> Any:
+    return {"text": llm(prompt, "--no-stream")}
 
 
 @case
-def stream() -> Any:
-    return {"text": llm()}
+def stream(prompt: str) -> Any:
+    return {"text": llm(prompt)}
 
 
 @case
-def continued() -> Any:
+def continued(prompt: str) -> Any:
     """A second question in the same conversation."""
-    llm()
-    return {"text": llm("--continue")}
+    home = scratch()
+    llm(prompt, home=home)
+    return {"text": llm(prompt, "--continue", home=home)}
 
 
 @case
-def tools() -> Any:
-    return {"text": llm("--functions", FUNCTIONS)}
+def tools(prompt: str) -> Any:
+    return {"text": llm(prompt, "--no-stream", "--functions", FUNCTIONS)}
 
 
 @case
-def tools_whole() -> Any:
-    return {"text": llm("--no-stream", "--functions", FUNCTIONS)}
+def tools_streamed(prompt: str) -> Any:
+    return {"text": llm(prompt, "--functions", FUNCTIONS)}
 
 
 @case
-def schema() -> Any:
-    return {"value": json.loads(llm("--schema", "name, age int"))}
+def schema(prompt: str) -> Any:
+    return {"value": json.loads(llm(prompt, "--schema", "name, age int"))}
 
 
 @case
-def image() -> Any:
-    return {"text": llm("-a", str(IMAGE))}
+def image(prompt: str) -> Any:
+    return {"text": llm(prompt, "-a", str(IMAGE))}
 
 
 main()

@@ -7,12 +7,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from case import API_KEY, BASE_URL, MODEL, PROMPT, Person, add, case, image_url, main
+from case import API_KEY, BASE_URL, MODEL, Person, add, case, image_url, main
 from openai import AsyncOpenAI, OpenAI, pydantic_function_tool
 from pydantic import BaseModel
 
-client = OpenAI(base_url=BASE_URL, api_key=API_KEY, max_retries=0)
-MESSAGES: list[Any] = [{"role": "user", "content": PROMPT}]
+completions = OpenAI(base_url=BASE_URL, api_key=API_KEY, max_retries=0).chat.completions
+completions_async = AsyncOpenAI(base_url=BASE_URL, api_key=API_KEY, max_retries=0).chat.completions
+
 PERSON: Any = {
     "type": "json_schema",
     "json_schema": {
@@ -38,80 +39,95 @@ class Add(BaseModel):
 ADD = pydantic_function_tool(Add, name="add")
 
 
-def results(message: Any) -> list[Any]:
+def user(content: Any) -> list[Any]:
+    """Return the messages of a new conversation."""
+    return [{"role": "user", "content": content}]
+
+
+def results(answer: Any) -> list[Any]:
     """Run what an answer calls, and return the messages that go back."""
-    back: list[Any] = [message]
-    for call in message.tool_calls:
+    back: list[Any] = [answer]
+    for call in answer.tool_calls:
         told = str(add(**json.loads(call.function.arguments)))
         back.append({"role": "tool", "tool_call_id": call.id, "content": told})
     return back
 
 
 @case
-def chat() -> Any:
-    completion = client.chat.completions.create(model=MODEL, messages=MESSAGES)
-    assert completion.usage is not None and completion.usage.total_tokens > 0
+def chat(prompt: str) -> Any:
+    completion = completions.create(model=MODEL, messages=user(prompt))
+    assert completion.usage.total_tokens > 0
     return {"text": completion.choices[0].message.content}
 
 
 @case
-def stream() -> Any:
-    usage = {"include_usage": True}
-    chunks = client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True, stream_options=usage)
-    seen = list(chunks)
-    assert seen[-1].usage is not None and seen[-1].usage.total_tokens > 0
-    return {"deltas": [chunk.choices[0].delta.content for chunk in seen if chunk.choices if chunk.choices[0].delta.content]}
-
-
-@case
-async def chat_async() -> Any:
-    async with AsyncOpenAI(base_url=BASE_URL, api_key=API_KEY, max_retries=0) as own:
-        completion = await own.chat.completions.create(model=MODEL, messages=MESSAGES)
+async def chat_async(prompt: str) -> Any:
+    completion = await completions_async.create(model=MODEL, messages=user(prompt))
     return {"text": completion.choices[0].message.content}
 
 
 @case
-async def stream_async() -> Any:
+def stream(prompt: str) -> Any:
+    options: Any = {"include_usage": True}
+    chunks = list(completions.create(model=MODEL, messages=user(prompt), stream=True, stream_options=options))
+    assert chunks[-1].usage.total_tokens > 0
+    said = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices]
+    return {"deltas": [delta for delta in said if delta]}
+
+
+@case
+async def stream_async(prompt: str) -> Any:
+    """The stream helper of the asynchronous client."""
     deltas = []
-    async with AsyncOpenAI(base_url=BASE_URL, api_key=API_KEY, max_retries=0) as own:
-        async with own.chat.completions.stream(model=MODEL, messages=MESSAGES) as events:
-            async for event in events:
-                if event.type == "content.delta":
-                    deltas.append(event.delta)
-            whole = await events.get_final_completion()
+    async with completions_async.stream(model=MODEL, messages=user(prompt)) as events:
+        async for event in events:
+            if event.type == "content.delta" and event.delta:
+                deltas.append(event.delta)
+        whole = await events.get_final_completion()
     assert whole.choices[0].message.content == "".join(deltas)
     return {"deltas": deltas}
 
 
 @case
-def tools() -> Any:
-    messages = MESSAGES
+def tools(prompt: str) -> Any:
+    messages = user(prompt)
     while True:
-        answer = client.chat.completions.create(model=MODEL, messages=messages, tools=[ADD]).choices[0].message
+        answer = completions.create(model=MODEL, messages=messages, tools=[ADD]).choices[0].message
         if not answer.tool_calls:
             return {"text": answer.content}
-        messages = [*messages, *results(answer)]
+        messages += results(answer)
 
 
 @case
-def tools_parsed() -> Any:
-    """The arguments as objects of the model that the function was described by."""
-    messages = MESSAGES
+async def tools_async(prompt: str) -> Any:
+    messages = user(prompt)
     while True:
-        answer = client.chat.completions.parse(model=MODEL, messages=messages, tools=[ADD]).choices[0].message
+        completion = await completions_async.create(model=MODEL, messages=messages, tools=[ADD])
+        answer = completion.choices[0].message
+        if not answer.tool_calls:
+            return {"text": answer.content}
+        messages += results(answer)
+
+
+@case
+def tools_parsed(prompt: str) -> Any:
+    """The arguments as objects of the model that describes the function."""
+    messages = user(prompt)
+    while True:
+        answer = completions.parse(model=MODEL, messages=messages, tools=[ADD]).choices[0].message
         if not answer.tool_calls:
             return {"text": answer.content}
         assert all(isinstance(call.function.parsed_arguments, Add) for call in answer.tool_calls)
-        messages = [*messages, *results(answer)]
+        messages += results(answer)
 
 
 @case
-def tools_streamed() -> Any:
+def tools_streamed(prompt: str) -> Any:
     """The stream helper, which tells of each call when it is complete."""
-    messages = MESSAGES
+    messages = user(prompt)
     while True:
         done = []
-        with client.chat.completions.stream(model=MODEL, messages=messages, tools=[ADD]) as events:
+        with completions.stream(model=MODEL, messages=messages, tools=[ADD]) as events:
             for event in events:
                 if event.type == "tool_calls.function.arguments.done":
                     done.append(event.parsed_arguments)
@@ -119,59 +135,53 @@ def tools_streamed() -> Any:
         if not answer.tool_calls:
             return {"text": answer.content}
         assert done == [call.function.parsed_arguments for call in answer.tool_calls]
-        messages = [*messages, *results(answer)]
+        messages += results(answer)
 
 
 @case
-async def tools_async() -> Any:
-    messages = MESSAGES
-    async with AsyncOpenAI(base_url=BASE_URL, api_key=API_KEY, max_retries=0) as own:
-        while True:
-            completion = await own.chat.completions.create(model=MODEL, messages=messages, tools=[ADD])
-            answer = completion.choices[0].message
-            if not answer.tool_calls:
-                return {"text": answer.content}
-            messages = [*messages, *results(answer)]
+def schema(prompt: str) -> Any:
+    completion = completions.create(model=MODEL, messages=user(prompt), response_format=PERSON)
+    return {"value": json.loads(completion.choices[0].message.content)}
 
 
 @case
-def schema() -> Any:
-    completion = client.chat.completions.create(model=MODEL, messages=MESSAGES, response_format=PERSON)
-    return {"value": json.loads(completion.choices[0].message.content or "")}
+def schema_parsed(prompt: str) -> Any:
+    completion = completions.parse(model=MODEL, messages=user(prompt), response_format=Person)
+    return {"value": completion.choices[0].message.parsed.model_dump()}
 
 
 @case
-def schema_parsed() -> Any:
-    message = client.chat.completions.parse(model=MODEL, messages=MESSAGES, response_format=Person).choices[0].message
-    assert isinstance(message.parsed, Person)
-    return {"value": message.parsed.model_dump()}
-
-
-@case
-def schema_streamed() -> Any:
+def schema_streamed(prompt: str) -> Any:
     """The stream helper, which parses what there is so far."""
-    partial: list[Any] = []
-    with client.chat.completions.stream(model=MODEL, messages=MESSAGES, response_format=Person) as events:
-        for event in events:
-            if event.type == "content.delta":
-                partial.append(event.parsed)
+    with completions.stream(model=MODEL, messages=user(prompt), response_format=Person) as events:
+        partial = [event.parsed for event in events if event.type == "content.delta"]
         message = events.get_final_completion().choices[0].message
-    assert isinstance(message.parsed, Person)
-    return {"value": message.parsed.model_dump(), "partial": partial}
+    return {"value": message.parsed.model_dump(), "partial": [part for part in partial if part]}
 
 
 @case
-def json_object() -> Any:
+def schema_beside_tools(prompt: str) -> Any:
+    """A request that offers functions and wants an object."""
+    messages = user(prompt)
+    while True:
+        completion = completions.parse(model=MODEL, messages=messages, tools=[ADD], response_format=Person)
+        answer = completion.choices[0].message
+        if not answer.tool_calls:
+            return {"value": answer.parsed.model_dump()}
+        messages += results(answer)
+
+
+@case
+def json_object(prompt: str) -> Any:
     form: Any = {"type": "json_object"}
-    completion = client.chat.completions.create(model=MODEL, messages=MESSAGES, response_format=form)
-    return {"value": json.loads(completion.choices[0].message.content or "")}
+    completion = completions.create(model=MODEL, messages=user(prompt), response_format=form)
+    return {"value": json.loads(completion.choices[0].message.content)}
 
 
 @case
-def image() -> Any:
-    parts = [{"type": "text", "text": PROMPT}, {"type": "image_url", "image_url": {"url": image_url()}}]
-    completion = client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": parts}])
-    return {"text": completion.choices[0].message.content}
+def image(prompt: str) -> Any:
+    parts = [{"type": "text", "text": prompt}, {"type": "image_url", "image_url": {"url": image_url()}}]
+    return {"text": completions.create(model=MODEL, messages=user(parts)).choices[0].message.content}
 
 
 main()
