@@ -49,6 +49,8 @@ class ToolChoice:
     """With ``ONE``: which function must be called."""
     parallel: bool = True
     """Whether one answer may hold several calls."""
+    allowed: frozenset[str] = frozenset()
+    """The functions that may be called in this turn; all of them when it is empty."""
 
     @property
     def forced(self) -> bool:

@@ -175,10 +175,10 @@ async def test_a_function_that_must_be_called_needs_no_form(claude: Make, stub_a
 async def test_a_name_that_a_function_has_is_no_trouble(claude: Make, stub_anthropic: StubAnthropic) -> None:
     """The call that is the answer is told from the client's own function of that name."""
     tools = (Tool("answer"),)
-    sink = await answered(claude(), '[[stub call=answer_ {"y": 5}]]', format=ANY, tools=tools)
+    sink = await answered(claude(), '[[stub call=answer_0 {"y": 5}]]', format=ANY, tools=tools)
 
     assert json.loads(sink.text) == {"y": 5}
-    assert [tool["name"] for tool in stub_anthropic.requests[0].body["tools"]] == ["answer", "answer_"]
+    assert [tool["name"] for tool in stub_anthropic.requests[0].body["tools"]] == ["answer", "answer_0"]
 
 
 @pytest_twisted.ensureDeferred

@@ -272,6 +272,24 @@ async def test_how_functions_are_used_is_the_turns_own(
 
 
 @pytest_twisted.ensureDeferred
+async def test_as_many_functions_as_openai_allows(claude: Make, stub_anthropic: StubAnthropic) -> None:
+    """128 of them, each with a schema of 64 KiB: all arrive as they are, and the last can be called and answered."""
+    live = claude()
+    words = {"type": "string", "description": "w" * 64 * 1024}
+    tools = tuple(Tool(f"f{number}", "", {"type": "object", "properties": {"x": words}}) for number in range(128))
+    asked = user('[[stub call=f127 {"x": "a"}]]')
+    _, first = await answered(live, asked, tools=tools)
+    (call,) = calls(first)
+    await answered(live, asked, first, result(call), tools=tools)
+
+    for recorded in stub_anthropic.requests:
+        assert [(tool["name"], tool["input_schema"]) for tool in recorded.body["tools"]] == [
+            (tool.name, tool.schema) for tool in tools
+        ]
+    assert live.started == 1
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_named_session_takes_results_alone(claude: Make, stub_anthropic: StubAnthropic) -> None:
     """With the session's id only the results need to be sent; wrong ones are named, and harm nothing."""
     live = claude()

@@ -38,6 +38,12 @@ def result(call_id: str = "call_1", content: Any = "42") -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": call_id, "content": content}
 
 
+def allowed(mode: str, *names: str) -> dict[str, Any]:
+    """A choice of some of the functions."""
+    tools = [{"type": "function", "function": {"name": name}} for name in names]
+    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
+
+
 def decoded(*messages: dict[str, Any], **parameters: Any) -> ChatBody:
     """A request as it is understood."""
     return decode_request(json.dumps({"model": "m", "messages": [*messages], **parameters}).encode())
@@ -81,6 +87,8 @@ def test_the_older_parameters_mean_the_same() -> None:
         ({"tool_choice": "required"}, ToolChoice(ToolUse.REQUIRED)),
         ({"tool_choice": function("g")}, ToolChoice(ToolUse.ONE, "g")),
         ({"parallel_tool_calls": False}, ToolChoice(parallel=False)),
+        ({"tool_choice": allowed("auto", "g")}, ToolChoice(allowed=frozenset("g"))),
+        ({"tool_choice": allowed("required", "f", "g")}, ToolChoice(ToolUse.REQUIRED, allowed=frozenset("fg"))),
         ({"tool_choice": "required", "parallel_tool_calls": True}, ToolChoice(ToolUse.REQUIRED)),
     ],
 )
@@ -107,7 +115,27 @@ def test_how_functions_are_used(parameters: dict[str, Any], choice: ToolChoice) 
         ({"functions": [{"name": "f"}, {"name": "f"}]}, InvalidValue, "functions[1].name"),
         ({"tool_choice": "required"}, InvalidValue, "tool_choice"),
         ({"tools": [function()], "tool_choice": function("g")}, InvalidValue, "tool_choice"),
-        ({"tools": [function()], "tool_choice": {"type": "allowed_tools"}}, UnsupportedParameter, "tool_choice"),
+        ({"tools": [function()], "tool_choice": {"type": "custom"}}, UnsupportedParameter, "tool_choice"),
+        (
+            {"tools": [function()], "tool_choice": {"type": "allowed_tools"}},
+            MissingParameter,
+            "tool_choice.allowed_tools",
+        ),
+        (
+            {"tools": [function()], "tool_choice": allowed("auto")},
+            InvalidValue,
+            "tool_choice.allowed_tools.tools",
+        ),
+        (
+            {"tools": [function()], "tool_choice": allowed("none", "f")},
+            InvalidValue,
+            "tool_choice.allowed_tools.mode",
+        ),
+        (
+            {"tools": [function()], "tool_choice": allowed("auto", "f", "g")},
+            InvalidValue,
+            "tool_choice.allowed_tools.tools",
+        ),
         ({"function_call": {"name": "f"}}, InvalidValue, "function_call"),
     ],
 )

@@ -8,6 +8,7 @@ own that the model must call: what it calls it with is the answer. Both come in 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain, count
 
 from attrs import define, field
 
@@ -30,9 +31,8 @@ def form_tool(format: AnswerFormat, tools: Iterable[Tool]) -> Tool:
     Return the function whose arguments are the answer; its name is none of the client's.
     """
     taken = {tool.name for tool in tools}
-    name = format.name
-    while name in taken:
-        name = f"{name[:60]}_"
+    names = chain((format.name,), (f"{format.name[:60]}_{number}" for number in count()))
+    name = next(each for each in names if each not in taken)
     described = f"{_DESCRIPTION}\n\n{format.description}" if format.description else _DESCRIPTION
     return Tool(name, described, {**_OBJECT, **(format.schema or {})})
 

@@ -51,6 +51,8 @@ def turn_settings(
     if not tools and messages:
         # The API wants to know of every function that a conversation has called.
         tools, choice = _called(messages), ToolChoice(ToolUse.NONE)
+    if choice.allowed:
+        tools = [tool for tool in tools if tool.name in choice.allowed]
     if form is not None:
         choice = _choice_beside(form, choice if tools else ToolChoice(ToolUse.NONE))
         tools = (*tools, form)

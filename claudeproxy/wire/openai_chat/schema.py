@@ -105,11 +105,28 @@ class NamedFunction(Struct):
 
 class NamedTool(Struct):
     """
-    The tool that must be called.
+    One of the tools.
     """
 
     type: str = "function"
     function: NamedFunction | None = None
+
+
+class AllowedTools(Struct):
+    """
+    Some of the tools, and whether one of them must be called.
+    """
+
+    mode: Literal["auto", "required"]
+    tools: list[NamedTool]
+
+
+class ChosenTool(NamedTool):
+    """
+    The tool that must be called, or those that may be.
+    """
+
+    allowed_tools: AllowedTools | None = None
 
 
 class StreamOptions(Struct):
@@ -166,7 +183,7 @@ class ChatCompletionRequest(Struct):
 
     # Tools, structured output and other modalities.
     tools: Annotated[list[ToolDefinition], Meta(max_length=128)] | None = None
-    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    tool_choice: Literal["none", "auto", "required"] | ChosenTool | None = None
     parallel_tool_calls: bool | None = None
     functions: Annotated[list[FunctionDefinition], Meta(max_length=128)] | None = None
     function_call: Literal["none", "auto"] | NamedFunction | None = None

@@ -7,7 +7,14 @@ from __future__ import annotations
 import re
 
 from claudeproxy.core.tools import Tool, ToolChoice, ToolUse
-from claudeproxy.wire.openai_chat.schema import ChatCompletionRequest, FunctionDefinition, NamedFunction, ToolDefinition
+from claudeproxy.wire.openai_chat.schema import (
+    ChatCompletionRequest,
+    ChosenTool,
+    FunctionDefinition,
+    NamedFunction,
+    NamedTool,
+    ToolDefinition,
+)
 from claudeproxy.wire.validation import invalid, missing, unsupported
 
 __all__ = ["decode_tool_choice", "decode_tools"]
@@ -50,12 +57,26 @@ def decode_tool_choice(request: ChatCompletionRequest, tools: tuple[Tool, ...]) 
         return ToolChoice(use, parallel=parallel)
     if choice is None:
         return ToolChoice(parallel=parallel)
+    if isinstance(choice, ChosenTool) and choice.type == "allowed_tools":
+        if choice.allowed_tools is None:
+            raise missing("tool_choice.allowed_tools")
+        names = [_chosen(tool, tools, "tool_choice.allowed_tools.tools") for tool in choice.allowed_tools.tools]
+        if not names:
+            raise invalid("tool_choice.allowed_tools.tools", "an array of at least one tool")
+        return ToolChoice(ToolUse(choice.allowed_tools.mode), parallel=parallel, allowed=frozenset(names))
+    return ToolChoice(ToolUse.ONE, _chosen(choice, tools, param), parallel)
+
+
+def _chosen(choice: NamedTool | NamedFunction, tools: tuple[Tool, ...], param: str) -> str:
+    """
+    Return the name of the tool that is meant.
+    """
     function = choice if isinstance(choice, NamedFunction) else choice.function
     if function is None:
-        raise unsupported("tool_choice", "its type can only be 'function'")
+        raise unsupported(param, "its type can only be 'function' or 'allowed_tools'")
     if function.name not in {tool.name for tool in tools}:
         raise invalid(param, "the name of one of the tools")
-    return ToolChoice(ToolUse.ONE, function.name, parallel)
+    return function.name
 
 
 def _tool(tool: ToolDefinition, param: str) -> Tool:

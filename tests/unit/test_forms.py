@@ -1,0 +1,130 @@
+"""
+Answers that have to be objects, piece by piece.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from claudeproxy.backends.claude.answer import Answer
+from claudeproxy.backends.claude.features import Feature, Refusals, emulated, features_of
+from claudeproxy.backends.claude.forms import Form, form_tool
+from claudeproxy.core.chat import AnswerFormat, Message, Role, Text, Thinking, ToolCall, TurnSettings
+from claudeproxy.core.tools import Tool
+from claudeproxy.errors import AnswerNotJSON
+
+objects = st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=9) | st.lists(st.none()), max_size=4)
+
+
+@given(objects, st.sampled_from(["", " ", "\n\t "]), st.lists(st.integers(0, 200), max_size=5))
+def test_an_object_passes_however_it_is_cut(value: object, blanks: str, cuts: list[int]) -> None:
+    """Every piece is passed on at once, apart from blanks before the first."""
+    form, text = Form(), blanks + json.dumps(value)
+    places = sorted({min(cut, len(text)) for cut in cuts} | {0, len(text)})
+    passed = "".join(form.text(text[start:end], 0) for start, end in pairwise(places))
+
+    assert passed == text[len(blanks) :]
+    assert form.missing(passed) == ""
+
+
+@pytest.mark.parametrize("text", ["Sure: {}", "```json\n{}\n```", "[1]", '"x"', "\n- {"])
+def test_prose_is_noticed_before_it_is_passed_on(text: str) -> None:
+    """Fences and lists are no objects either."""
+    form = Form()
+    with pytest.raises(AnswerNotJSON):
+        form.text(text, 0)
+
+    assert not form.begun
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"x": 1', "{} and more"])
+def test_what_is_no_object_in_the_end_is_an_error(text: str) -> None:
+    """An answer that stops must be whole."""
+    form = Form()
+    form.text(text, 0)
+    with pytest.raises(AnswerNotJSON):
+        form.missing(text)
+
+
+def test_only_the_first_call_is_the_answer() -> None:
+    """Text beside it and a second one are nothing, the client's own calls are told apart."""
+    form = Form("answer")
+    assert form.text("I will answer", 0) == ""
+    assert (form.call("add"), form.input("{}")) == (False, "")
+    assert (form.call("answer"), form.input('{"x"'), form.input(": 1}")) == (True, '{"x"', ": 1}")
+    assert (form.call("answer"), form.input("{}")) == (True, "")
+    assert form.missing('{"x": 1}') == ""
+
+
+def test_text_beside_the_clients_calls_is_nothing() -> None:
+    """The object comes when the calls have their results."""
+    assert Form().text("Let me look", 1) == ""
+
+
+def test_the_name_of_the_function_is_nobody_elses() -> None:
+    """However many of the client's are in the way, and 64 letters at most."""
+    name = "n" * 64
+    taken = [Tool(name), Tool("n" * 60 + "_0")]
+    tool = form_tool(AnswerFormat(name=name), taken)
+
+    assert tool.name not in {each.name for each in taken}
+    assert len(tool.name) <= 64
+
+
+def test_an_answer_keeps_its_order() -> None:
+    """Thoughts and their signatures, texts and calls stand as they came; thoughts without calls are dropped."""
+    answer = Answer()
+    answer.begin_thought("")
+    answer.think("Hm")
+    answer.sign("sig")
+    answer.begin_thought("secret")
+    answer.say("I ")
+    answer.say("add")
+    thoughtless = answer.parts
+    answer.begin_call("c1", "add")
+    answer.call_with('{"a":')
+    answer.call_with("1}")
+    answer.begin_call("c2", "now")
+
+    assert thoughtless == (Text("I add"),)
+    assert answer.parts == (
+        Thinking("Hm", "sig"),
+        Thinking(redacted="secret"),
+        Text("I add"),
+        ToolCall("c1", "add", '{"a":1}'),
+        ToolCall("c2", "now", "{}"),
+    )
+
+
+USER, SYSTEM, BEGUN = Message(Role.USER, "Hi"), Message(Role.SYSTEM, "Be brief."), Message(Role.ASSISTANT, "It")
+
+
+def test_what_a_turn_may_be_refused_for() -> None:
+    """Each feature is found, and a plain turn has none."""
+    schema = TurnSettings(format=AnswerFormat({"type": "object"}))
+    assert features_of(TurnSettings(format=AnswerFormat()), [USER]) == {}
+    assert set(features_of(schema, [USER, SYSTEM, USER, BEGUN])) == set(Feature)
+
+
+def test_the_memory_of_refusals_is_bounded() -> None:
+    """The oldest goes first."""
+    refusals = Refusals()
+    for number in range(1001):
+        refusals.note("m", {Feature.FORMAT: str(number)})
+
+    assert refusals.of("m", {Feature.FORMAT: "0"}) == frozenset()
+    assert refusals.of("m", {Feature.FORMAT: "1"}) == {Feature.FORMAT}
+    assert refusals.of("n", {Feature.FORMAT: "1"}) == frozenset()
+
+
+def test_only_what_is_refused_is_said_otherwise() -> None:
+    """The rest of the conversation stays as it is."""
+    told = (USER, SYSTEM, USER, BEGUN)
+    assert emulated(told, frozenset({Feature.FORMAT})) == told
+    assert [message.role for message in emulated(told, frozenset({Feature.SYSTEM}))] == ["user"] * 3 + ["assistant"]
+    assert emulated(told, frozenset({Feature.PREFILL}))[:4] == told
