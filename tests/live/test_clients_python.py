@@ -271,3 +271,15 @@ def test_an_object_from_an_image(played: Played) -> None:
 def test_a_file_is_edited(played: Played) -> None:
     """A block in the model's answer changes the file, whose text the model was given."""
     assert played.seen["file"] == 'print("goodbye")\n'
+
+
+# -- Documentation ------------------------------------------------------------
+
+
+@cases(
+    "",
+    *("openai-recipe", "langchain-recipe", "llama_index-recipe", "pydantic_ai-recipe", "instructor-recipe"),
+)
+def test_a_recipe(played: Played) -> None:
+    """The program that the documentation has for a client prints an answer."""
+    assert played.seen["text"]

@@ -4,11 +4,10 @@ aider, the command, in a directory with one file to change.
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
-from case import API_KEY, BASE_URL, IMAGE, MODEL, case, main, ran, scratch
+from case import API_KEY, BASE_URL, IMAGE, MODEL, case, documented, main, ran, scratch
 
 FILE = "greeting.py"
 
@@ -18,15 +17,13 @@ def aider(prompt: str, *arguments: str) -> Any:
     directory = scratch()
     file = directory / FILE
     file.write_text('print("hello")\n')
-    # It asks the network about a model that it does not know, unless it is told.
-    about = {"litellm_provider": "openai", "mode": "chat", "supports_vision": True}
-    limits = {"max_input_tokens": 200_000, "max_output_tokens": 64_000}
-    (directory / "models.json").write_text(json.dumps({f"openai/{MODEL}": {**about, **limits}}))
+    (directory / ".aider.model.metadata.json").write_text(documented("aider", "json"))
     options = ["--yes-always", "--no-git", "--no-check-update", "--analytics-disable", "--no-show-release-notes"]
     options += ["--no-show-model-warnings", "--no-pretty", "--no-detect-urls", "--no-suggest-shell-commands"]
-    options += ["--model-metadata-file", "models.json", "--model", f"openai/{MODEL}", "--message", prompt, FILE]
-    settings = {"OPENAI_API_BASE": BASE_URL, "OPENAI_API_KEY": API_KEY, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-    text = ran([sys.executable, "-m", "aider", *options, *arguments], directory, **settings)
+    options += ["--model", f"openai/{MODEL}", "--openai-api-base", BASE_URL, "--openai-api-key", API_KEY]
+    # Without this it looks on the network for what models cost.
+    command = [sys.executable, "-m", "aider", *options, "--message", prompt, FILE, *arguments]
+    text = ran(command, directory, LITELLM_LOCAL_MODEL_COST_MAP="True")
     return {"text": text, "file": file.read_text()}
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import inspect
+import io
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ import sys
 import traceback
 from base64 import b64encode
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -28,6 +30,7 @@ API_KEY = os.environ["API_KEY"]
 MODEL = os.environ["MODEL"]
 IMAGE = Path(os.environ["IMAGE"])
 
+RECIPES = Path(__file__).parents[3] / "docs" / "howto" / "python-clients.md"
 PATIENCE = 60
 """Seconds that a case may take."""
 
@@ -69,6 +72,21 @@ def ran(command: Sequence[str], directory: Path, **environ: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+def documented(heading: str, language: str) -> str:
+    """Return the first block of a language below a heading of the recipes, with this daemon's address and key in it."""
+    section = RECIPES.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    block = section.partition(f"\n```{language}\n")[2].partition("```")[0]
+    assert block, f"no {language} below {heading}"
+    return block.replace("http://127.0.0.1:3456/v1", BASE_URL).replace("my-secret", API_KEY)
+
+
+def printed(program: str) -> str:
+    """Run a program in Python, and return what it printed."""
+    with redirect_stdout(io.StringIO()) as out:
+        exec(program, {"__name__": "__main__"})
+    return out.getvalue().strip()
 
 
 def case(function: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import instructor
-from case import API_KEY, BASE_URL, IMAGE, MODEL, Person, case, main
+from case import API_KEY, BASE_URL, IMAGE, MODEL, Person, case, documented, main, printed
 from instructor import Mode
 from openai import AsyncOpenAI, OpenAI
 
@@ -92,6 +92,11 @@ def md_json(prompt: str) -> Any:
 @case
 def image(prompt: str) -> Any:
     return ask(Mode.TOOLS, [prompt, instructor.Image.from_path(IMAGE)])
+
+
+@case
+def recipe(prompt: str) -> Any:
+    return {"text": printed(documented("Instructor", "python"))}
 
 
 main()

@@ -7,7 +7,7 @@ from __future__ import annotations
 from base64 import b64encode
 from typing import Any
 
-from case import API_KEY, BASE_URL, IMAGE, MODEL, Person, add, case, main
+from case import API_KEY, BASE_URL, IMAGE, MODEL, Person, add, case, documented, main, printed
 from langchain.agents import create_agent
 from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_core.messages import HumanMessage
@@ -114,6 +114,11 @@ def agent_by_response_format(prompt: str) -> Any:
 def image(prompt: str) -> Any:
     picture = {"type": "image", "base64": b64encode(IMAGE.read_bytes()).decode(), "mime_type": "image/png"}
     return {"text": model.invoke([HumanMessage(content=[{"type": "text", "text": prompt}, picture])]).content}
+
+
+@case
+def recipe(prompt: str) -> Any:
+    return {"text": printed(documented("LangChain", "python"))}
 
 
 main()

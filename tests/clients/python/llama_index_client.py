@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from case import API_KEY, BASE_URL, IMAGE, MODEL, Person, add, case, main
+from case import API_KEY, BASE_URL, IMAGE, MODEL, Person, add, case, documented, main, printed
 from llama_index.core.agent.workflow import AgentStream, FunctionAgent
 from llama_index.core.llms import ChatMessage, ImageBlock, TextBlock
 from llama_index.core.prompts import PromptTemplate
@@ -102,6 +102,11 @@ def schema_streamed(prompt: str) -> Any:
 def image(prompt: str) -> Any:
     blocks = [TextBlock(text=prompt), ImageBlock(path=IMAGE, image_mimetype="image/png")]
     return {"text": model().chat([ChatMessage(role="user", blocks=blocks)]).message.content}
+
+
+@case
+def recipe(prompt: str) -> Any:
+    return {"text": printed(documented("LlamaIndex", "python"))}
 
 
 main()

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from case import API_KEY, BASE_URL, IMAGE, MODEL, case, main, ran, scratch
+from case import API_KEY, IMAGE, case, documented, main, ran, scratch
 
 FUNCTIONS = """
 def add(a: int, b: int) -> int:
@@ -21,9 +21,7 @@ def add(a: int, b: int) -> int:
 def llm(*arguments: str, home: Path | None = None) -> str:
     """Run it and return what it wrote."""
     home = home or scratch()
-    model = {"model_id": "claude", "model_name": MODEL, "api_base": BASE_URL, "api_key_name": "claudeproxy"}
-    can = {"supports_schema": True, "supports_tools": True, "vision": True}
-    (home / "extra-openai-models.yaml").write_text(json.dumps([{**model, **can}]))  # JSON is YAML
+    (home / "extra-openai-models.yaml").write_text(documented("llm", "yaml"))
     (home / "keys.json").write_text(json.dumps({"claudeproxy": API_KEY}))
     return ran([sys.executable, "-m", "llm", "prompt", "-m", "claude", *arguments], home, LLM_USER_PATH=str(home))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from case import API_KEY, BASE_URL, MODEL, Person, add, case, image_url, main
+from case import API_KEY, BASE_URL, MODEL, Person, add, case, documented, image_url, main, printed
 from openai import AsyncOpenAI, OpenAI, pydantic_function_tool
 from pydantic import BaseModel
 
@@ -182,6 +182,11 @@ def json_object(prompt: str) -> Any:
 def image(prompt: str) -> Any:
     parts = [{"type": "text", "text": prompt}, {"type": "image_url", "image_url": {"url": image_url()}}]
     return {"text": completions.create(model=MODEL, messages=user(parts)).choices[0].message.content}
+
+
+@case
+def recipe(prompt: str) -> Any:
+    return {"text": printed(documented("openai", "python"))}
 
 
 main()

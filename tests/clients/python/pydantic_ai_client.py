@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from case import API_KEY, BASE_URL, IMAGE, MODEL, Person, add, case, image_url, main
+from case import API_KEY, BASE_URL, IMAGE, MODEL, Person, add, case, documented, image_url, main, printed
 from pydantic_ai import Agent, BinaryContent, ImageUrl, NativeOutput, PromptedOutput, ToolOutput
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
@@ -86,6 +86,11 @@ async def image(prompt: str) -> Any:
 @case
 async def image_by_url(prompt: str) -> Any:
     return {"text": (await Agent(model).run([prompt, ImageUrl(image_url())])).output}
+
+
+@case
+def recipe(prompt: str) -> Any:
+    return {"text": printed(documented("Pydantic AI", "python"))}
 
 
 main()
