@@ -23,6 +23,7 @@ __all__ = [
     "InternalError",
     "InvalidAPIKey",
     "InvalidHeaderValue",
+    "InvalidImageURL",
     "InvalidJSON",
     "InvalidSessionID",
     "InvalidValue",
@@ -115,6 +116,12 @@ class InvalidValue(_BadRequest):
     """A parameter has a wrong type or is out of range."""
 
     code = "invalid_value"
+
+
+class InvalidImageURL(_BadRequest):
+    """A picture cannot be fetched from where the request says that it is."""
+
+    code = "invalid_image_url"
 
 
 class MissingParameter(_BadRequest):

@@ -15,13 +15,23 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IPushProducer
 
     from claudeproxy.core.access import KeyPolicy
-    from claudeproxy.core.chat import ChatRequest
+    from claudeproxy.core.chat import ChatRequest, Image, ImageLink
     from claudeproxy.core.events import StreamEvent, TurnHead, Usage
     from claudeproxy.core.health import ChatHealth, UpstreamHealth
     from claudeproxy.core.relay import Refusal, RelayRequest
     from claudeproxy.core.sessions import Session
 
-__all__ = ["IByteSink", "IChatBackend", "IEventSink", "IFlow", "IKeyStore", "IReadiness", "IRelay", "ISessionStore"]
+__all__ = [
+    "IByteSink",
+    "IChatBackend",
+    "IEventSink",
+    "IFlow",
+    "IImageFetcher",
+    "IKeyStore",
+    "IReadiness",
+    "IRelay",
+    "ISessionStore",
+]
 
 
 class IFlow(Interface):
@@ -126,6 +136,21 @@ class IRelay(Interface):
     def health() -> UpstreamHealth:
         """
         Return how the upstream is now. It is not asked.
+        """
+
+
+class IImageFetcher(Interface):
+    """
+    Fetches pictures for backends that cannot be sent links.
+    """
+
+    def fetch(link: ImageLink, tenant: str) -> Deferred[Image]:
+        """
+        Fetch the picture that ``link`` (:class:`claudeproxy.core.chat.ImageLink`) leads to, for one tenant.
+
+        Returns a Deferred that fires with a :class:`claudeproxy.core.chat.Image`, or fails with a
+        :class:`claudeproxy.errors.ClaudeProxyError` that names the link's parameter. Cancelling it drops the connection
+        at once.
         """
 
 

@@ -32,6 +32,7 @@ from claudeproxy.backends.claude.conversations import TurnLocks
 from claudeproxy.backends.claude.environment import Launcher
 from claudeproxy.backends.claude.pool import Pool
 from claudeproxy.backends.claude.usage_limits import UsageLimits
+from claudeproxy.backends.images.fetcher import ImageFetcher
 from claudeproxy.backends.openai.client import UpstreamClient, hostname_endpoints
 from claudeproxy.backends.openai.relay import OpenAIRelay
 from claudeproxy.concerns import concerns
@@ -91,6 +92,7 @@ class Daemon(Service):
     _drain: Drain
     _claude: ClaudeBackend
     _upstream_client: UpstreamClient
+    _image_fetcher: ImageFetcher
     _concerns: Callable[[], Iterable[str]]
     """What an operator may have forgotten; the daemon starts all the same."""
     _greet: Callable[[str], str]
@@ -170,6 +172,7 @@ class Daemon(Service):
             steps = [ensureDeferred(self._say_last()), maybeDeferred(self._claude.stop), ensureDeferred(self._keep())]
             await gatherResults([step.addErrback(self._went_wrong) for step in steps])
         await self._upstream_client.close()
+        await self._image_fetcher.close()
         await self._afterwards()
 
     async def _say_last(self) -> None:
@@ -222,6 +225,7 @@ def build(
     upstream_client = UpstreamClient(
         reactor, hostname_endpoints(reactor, connect_timeout), connect_timeout=connect_timeout
     )
+    image_fetcher = ImageFetcher(reactor, config.images)
     upstreams = (*config.upstreams, config.upstream)
     relays = {upstream.name: OpenAIRelay(reactor, upstream_client, upstream) for upstream in upstreams}
     catalog = Catalog(config.routing.model_map, config.routing.default_model)
@@ -244,6 +248,7 @@ def build(
         claude=config.claude,
         drain=drain,
         clock=reactor,
+        image_fetcher=image_fetcher if config.images.fetch else None,
     )
 
     def use(config: Config) -> None:
@@ -262,6 +267,7 @@ def build(
         drain,
         claude,
         upstream_client,
+        image_fetcher,
         partial(_concerns, config),
         greet,
         keeper,

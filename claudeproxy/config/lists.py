@@ -14,9 +14,10 @@ from typing import TypeVar
 from attrs import frozen
 
 from claudeproxy.config.kinds import MODEL_NAME, Key, Kind, Secret
-from claudeproxy.core.proxies import UNIX, Proxy
+from claudeproxy.core.addresses import Destination
+from claudeproxy.core.proxies import UNIX, Network, Proxy
 
-__all__ = ["MODEL_PATTERN", "Keys", "Listed", "ModelMap", "Names", "Origins", "Proxies"]
+__all__ = ["MODEL_PATTERN", "Destinations", "Keys", "Listed", "ModelMap", "Names", "Origins", "Proxies"]
 
 MODEL_PATTERN = MODEL_NAME.replace("[", "[*?", 1)
 
@@ -87,7 +88,20 @@ class Names(Listed[str]):
 
 
 @frozen
-class Proxies(Listed[Proxy]):
+class _Networks(Listed[Network | str]):
+    """
+    Networks of addresses, and words.
+    """
+
+    def render(self, value: tuple[Network | str, ...]) -> str:
+        return ",".join(_written(each) for each in value)
+
+    def render_toml(self, value: tuple[Network | str, ...]) -> str:
+        return json.dumps([_written(each) for each in value])
+
+
+@frozen
+class Proxies(_Networks):
     """
     Addresses, networks of them, and the word for those who come through a unix socket.
     """
@@ -97,11 +111,20 @@ class Proxies(Listed[Proxy]):
     def item(self, text: str) -> Proxy:
         return text if text == UNIX else ip_network(text)
 
-    def render(self, value: tuple[Proxy, ...]) -> str:
-        return ",".join(_written(proxy) for proxy in value)
 
-    def render_toml(self, value: tuple[Proxy, ...]) -> str:
-        return json.dumps([_written(proxy) for proxy in value])
+@frozen
+class Destinations(_Networks):
+    """
+    Addresses, networks of them, and hosts by their names.
+    """
+
+    allowed = "addresses, networks such as 10.0.0.0/8, and names of hosts, separated by commas; no ports, no *"
+
+    def item(self, text: str) -> Destination:
+        # A name's last label has a letter in front, so that a mistyped address is none.
+        if re.fullmatch(r"([a-z0-9_-]+\.)*[a-z][a-z0-9-]*", text.lower()):
+            return text.lower()
+        return ip_network(text)
 
 
 @frozen
@@ -153,8 +176,8 @@ class ModelMap(Kind[Mapping[str, str]]):
         return "{ " + pairs + " }" if pairs else "{}"
 
 
-def _written(proxy: Proxy) -> str:
+def _written(network: Network | str) -> str:
     """
     Write a network of one address as that address.
     """
-    return str(proxy if isinstance(proxy, str) or proxy.num_addresses > 1 else proxy.network_address)
+    return str(network if isinstance(network, str) or network.num_addresses > 1 else network.network_address)

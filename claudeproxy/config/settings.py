@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from attrs import frozen
 
 from claudeproxy.config.endpoints import Endpoint, Endpoints
+from claudeproxy.config.images import ImagesConfig
 from claudeproxy.config.kinds import MODEL_NAME, Boolean, Choice, Integer, Key, Milliseconds, Pattern, Secret
 from claudeproxy.config.lists import Keys, ModelMap, Names, Origins, Proxies
 from claudeproxy.config.places import BaseURL, Host, Path
@@ -28,6 +29,7 @@ __all__ = [
     "SETTINGS",
     "AuthConfig",
     "ClaudeConfig",
+    "ImagesConfig",
     "LimitsConfig",
     "LogConfig",
     "RoutingConfig",
@@ -372,6 +374,7 @@ SECTIONS: Mapping[str, type[Section]] = MappingProxyType(
         "auth": AuthConfig,
         "claude": ClaudeConfig,
         "sessions": SessionsConfig,
+        "images": ImagesConfig,
         "upstream": UpstreamConfig,
         "routing": RoutingConfig,
         "limits": LimitsConfig,

@@ -23,6 +23,7 @@ from claudeproxy.config.settings import (
     SETTINGS,
     AuthConfig,
     ClaudeConfig,
+    ImagesConfig,
     LimitsConfig,
     LogConfig,
     RoutingConfig,
@@ -68,6 +69,7 @@ class Config:
     auth: AuthConfig = field(factory=AuthConfig)
     claude: ClaudeConfig = field(factory=ClaudeConfig)
     sessions: SessionsConfig = field(factory=SessionsConfig)
+    images: ImagesConfig = field(factory=ImagesConfig)
     upstream: UpstreamConfig = field(factory=UpstreamConfig)
     routing: RoutingConfig = field(factory=RoutingConfig)
     limits: LimitsConfig = field(factory=LimitsConfig)

@@ -18,6 +18,7 @@ __all__ = [
     "Document",
     "Effort",
     "Image",
+    "ImageLink",
     "Message",
     "Part",
     "Role",
@@ -75,12 +76,26 @@ class Image:
 
 
 @frozen
+class ImageLink:
+    """
+    A picture that the client has only said where it is. A backend that cannot send links gets the picture instead; see
+    :mod:`claudeproxy.core.links`.
+    """
+
+    url: str
+    """Beginning with ``http:`` or ``https:``; no more is known of it."""
+    param: str = field(default="", eq=False)
+    """Where in the request it stands, to be named in errors."""
+
+
+@frozen
 class Document:
     """
-    A file to be read, for example a PDF.
+    A file to be read.
     """
 
     media_type: str
+    """``application/pdf`` or ``text/plain``."""
     data: str = field(repr=False)
     """In base64."""
     title: str = ""
@@ -107,7 +122,7 @@ class ToolResult:
     """
 
     call_id: str
-    content: tuple[Text | Image, ...] = ()
+    content: tuple[Text | Image | ImageLink | Document, ...] = ()
 
 
 @frozen
@@ -124,7 +139,7 @@ class Thinking:
     """In the place of the two others: what the API encrypted."""
 
 
-Part = Text | Image | Document | ToolCall | ToolResult | Thinking
+Part = Text | Image | ImageLink | Document | ToolCall | ToolResult | Thinking
 """What a message is made of."""
 
 

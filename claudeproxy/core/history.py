@@ -15,7 +15,18 @@ from itertools import chain
 
 from attrs import asdict
 
-from claudeproxy.core.chat import Document, Image, Message, Part, Role, Text, Thinking, ToolCall, ToolResult
+from claudeproxy.core.chat import (
+    Document,
+    Image,
+    ImageLink,
+    Message,
+    Part,
+    Role,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
 from claudeproxy.core.tools import Tool
 from claudeproxy.errors import InvalidValue
 
@@ -53,6 +64,8 @@ def _parts_told(parts: Sequence[Part]) -> Iterator[str]:
                 yield from ("text", text)
             case Image(media_type=media_type, data=data):
                 yield from ("image", media_type, data)
+            case ImageLink(url=url):
+                yield from ("link", url)
             case Document(media_type=media_type, data=data, title=title):
                 yield from ("document", media_type, data, title)
             case ToolCall(call_id=call_id, name=name, arguments=arguments):

@@ -8,7 +8,17 @@ from sys import getsizeof
 
 from attrs import frozen
 
-from claudeproxy.core.chat import Document, Image, Message, Part, Text, Thinking, ToolCall, ToolResult
+from claudeproxy.core.chat import (
+    Document,
+    Image,
+    ImageLink,
+    Message,
+    Part,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
 from claudeproxy.core.history import history_digest
 from claudeproxy.core.tools import Tool
 
@@ -65,7 +75,7 @@ def _part_size(part: Part) -> int:
             return 300 + getsizeof(arguments)
         case ToolResult(content=content):
             return 200 + sum(map(_part_size, content))
-        case Image(data=data) | Document(data=data):
+        case Image(data=data) | Document(data=data) | ImageLink(url=data):
             return 200 + getsizeof(data)
         case Thinking(text=text, signature=signature, redacted=redacted):
             return 200 + getsizeof(text) + getsizeof(signature) + getsizeof(redacted)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from claudeproxy.core.chat import Message, Part, Text, ToolCall, ToolResult
+from claudeproxy.core.chat import Document, Message, Part, Text, ToolCall, ToolResult
+from claudeproxy.core.media import PLAIN_TEXT
 from claudeproxy.errors import InvalidValue
 
 __all__ = ["ConversationSize"]
@@ -22,7 +23,7 @@ class ConversationSize:
 
     messages: int = 0
     characters: int = 0
-    """Of texts, calls of functions and what these return; pictures count nothing."""
+    """Of texts, files of text, calls of functions and what these return; pictures and PDFs count nothing."""
 
     def check(self, messages: Sequence[Message], system: str = "") -> None:
         """
@@ -50,6 +51,8 @@ def _length(part: Part) -> int:
             return len(text)
         case ToolCall(arguments=arguments):
             return len(arguments)
+        case Document(media_type=media_type, data=data) if media_type == PLAIN_TEXT:
+            return len(data) // 4 * 3
         case ToolResult(content=content):
             return sum(map(_length, content))
         case _:

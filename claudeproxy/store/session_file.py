@@ -15,7 +15,18 @@ from typing import Any
 import msgspec
 from attrs import define, fields
 
-from claudeproxy.core.chat import Document, Image, Message, Part, Role, Text, Thinking, ToolCall, ToolResult
+from claudeproxy.core.chat import (
+    Document,
+    Image,
+    ImageLink,
+    Message,
+    Part,
+    Role,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
 from claudeproxy.core.sessions import Session
 from claudeproxy.core.tools import Tool
 
@@ -25,6 +36,7 @@ _VERSION = 1
 _KINDS: Mapping[str, type[Part]] = {
     "text": Text,
     "image": Image,
+    "link": ImageLink,
     "document": Document,
     "call": ToolCall,
     "result": ToolResult,

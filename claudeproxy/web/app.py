@@ -15,13 +15,14 @@ from claudeproxy.core.catalog import Catalog
 from claudeproxy.core.proxies import TrustedProxies
 from claudeproxy.core.routing import Router
 from claudeproxy.core.size import ConversationSize
-from claudeproxy.interfaces import IChatBackend, IKeyStore, IReadiness, IRelay
+from claudeproxy.interfaces import IChatBackend, IImageFetcher, IKeyStore, IReadiness, IRelay
 from claudeproxy.ops.admission import Admission
 from claudeproxy.ops.drain import Drain
 from claudeproxy.web.chat import ChatRoute
 from claudeproxy.web.cors import CrossOrigin
 from claudeproxy.web.docs import DocsRoute
 from claudeproxy.web.health import HealthRoute
+from claudeproxy.web.linked import LinkedPictures
 from claudeproxy.web.models import ModelsRoute
 from claudeproxy.web.passthrough import Passthrough
 from claudeproxy.web.request import ProxyRequest
@@ -48,6 +49,8 @@ class ProxyApp:
     claude: ClaudeConfig
     drain: Drain
     clock: IReactorTime
+    image_fetcher: IImageFetcher | None = None
+    """Fetches pictures that requests link to; without it they are refused."""
     readiness: Sequence[IReadiness] = ()
     """What else can make the daemon unready."""
     cross_origin: CrossOrigin = field(init=False)
@@ -68,6 +71,7 @@ class ProxyApp:
             keepalive,
             self.claude.request_timeout,
             ConversationSize(self.server.max_messages, self.server.max_characters),
+            LinkedPictures(self.image_fetcher, self.drain, self.server.max_body_bytes),
         )
         models = ModelsRoute(self.relays, self.catalog, self.router, self.drain, self.clock.seconds())
         health = HealthRoute(self.chat_backend, self.relays, self.claude, (self.drain, *self.readiness))

@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from claudeproxy.core.catalog import Catalog
 from claudeproxy.core.chat import ChatRequest
+from claudeproxy.core.links import image_links
 from claudeproxy.core.relay import Refusal
 from claudeproxy.core.routing import BackendName, Router, Step, parse_session_id
 from claudeproxy.core.size import ConversationSize
@@ -18,7 +19,8 @@ from claudeproxy.interfaces import IChatBackend
 from claudeproxy.ops.drain import Drain
 from claudeproxy.web.answers import json_answer
 from claudeproxy.web.body import read_json
-from claudeproxy.web.fallback import Walk
+from claudeproxy.web.fallback import Walk, in_time
+from claudeproxy.web.linked import LinkedPictures
 from claudeproxy.web.passthrough import Passthrough, has_own_key
 from claudeproxy.web.request import ProxyRequest
 from claudeproxy.web.sink import EventSink, FoldingSink
@@ -52,6 +54,7 @@ class ChatRoute:
     """Seconds that all backends of a chain have together."""
     _largest: ConversationSize
     """That Claude Code is given."""
+    _linked: LinkedPictures
 
     async def create(self, request: ProxyRequest) -> bytes | None:
         """
@@ -85,7 +88,10 @@ class ChatRoute:
         if step.backend is BackendName.CLAUDE:
             decoded = decode_request(body)
             self._largest.check(decoded.messages, decoded.system)
-            return await self._chat(request, decoded, step.model)
+            chat = self._chat(request, decoded, step.model)
+            # The backend's own time begins when all pictures are there.
+            linked = image_links(decoded.messages)
+            return await (in_time(chat, self._request_timeout, self._clock) if linked else chat)
         if step.model is not None:
             body = with_model(body, step.model)
         return await self._passthrough.relay(
@@ -105,10 +111,11 @@ class ChatRoute:
         :param model: the one to ask, in the place of the request's.
         """
         session_id = request.session_header()
+        messages = await self._linked.fetched(body.messages, request.key.key_id)
         turn = ChatRequest(
             model=body.model,
             backend_model=self._catalog.resolve(model or body.model),
-            messages=body.messages,
+            messages=messages,
             system=body.system,
             tools=body.tools,
             settings=body.settings,

@@ -8,8 +8,9 @@ answer or error of a backend that was asked, as it came: why the others were pas
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from enum import IntEnum
+from typing import Any, NoReturn, TypeVar
 
 from attrs import frozen
 from twisted.internet.defer import ensureDeferred
@@ -30,7 +31,9 @@ from claudeproxy.web.passthrough import Passthrough
 from claudeproxy.web.request import ProxyRequest
 from claudeproxy.web.turn_headers import retract
 
-__all__ = ["Walk"]
+__all__ = ["Walk", "in_time"]
+
+T = TypeVar("T")
 
 Serve = Callable[[Step, bool], Awaitable[bytes | Refusal | None]]
 """Serves the request with one step; the second argument says whether there is another behind it."""
@@ -78,8 +81,8 @@ class Walk:
         """
         Ask one after the other until one answers, and return as a handler does.
         """
-        walked = ensureDeferred(self._along(steps, serve, self._clock.seconds() + self._timeout))
-        return await walked.addTimeout(self._timeout, self._clock, _took_too_long)
+        end = self._clock.seconds() + self._timeout
+        return await in_time(self._along(steps, serve, end), self._timeout, self._clock)
 
     async def _along(self, steps: Sequence[Step], serve: Serve, end: float) -> bytes | None:
         request = self._request
@@ -139,5 +142,14 @@ def _weight(error: ClaudeProxyError, asked: bool) -> _Weight | None:
     return _Weight.UNABLE if isinstance(error, ModelNotFound | UnsupportedParameter) else None
 
 
-def _took_too_long(result: object, timeout: float) -> None:
+async def in_time(work: Coroutine[Any, Any, T], timeout: float, clock: IReactorTime) -> T:
+    """
+    Do some work in so many seconds.
+
+    :raises UpstreamTimeout: they are over; the work was cancelled.
+    """
+    return await ensureDeferred(work).addTimeout(timeout, clock, _took_too_long)
+
+
+def _took_too_long(result: object, timeout: float) -> NoReturn:
     raise UpstreamTimeout(f"The request took longer than {timeout:g} s and was stopped.")

@@ -5,6 +5,7 @@ Fixtures of the live tests.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,16 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
 
+from claudeproxy.backends.images.fetcher import ImageFetcher
+from claudeproxy.config import ImagesConfig
 from claudeproxy.testing.anthropic import StubAnthropic
 from claudeproxy.testing.openai import StubOpenAI
+from claudeproxy.testing.stub import Stub
 from tests.helpers import real_cli, scripted_cli
 from tests.live.claude import LiveBackend, Make
+from tests.live.pictures import MakeFetcher, With, picture
 from tests.live.whole import Whole
+from tests.memory.names import Names
 
 
 @pytest_twisted.async_yield_fixture
@@ -60,3 +66,26 @@ async def whole(stub_openai: StubOpenAI, tmp_path: Path) -> AsyncIterator[Callab
     yield make
     for each in made:
         await each.stop()
+
+
+@pytest_twisted.async_yield_fixture
+async def picture_server() -> AsyncIterator[Stub]:
+    """A server of pictures."""
+    server = await Stub().listen(reactor)
+    server.script("/a.png", *[picture() for _ in range(3)])
+    yield server
+    await server.stop()
+
+
+@pytest_twisted.async_yield_fixture
+async def make_fetcher() -> AsyncIterator[MakeFetcher]:
+    """Makes fetchers that may fetch from 127.0.0.1 and nowhere else of this machine."""
+    made: list[ImageFetcher] = []
+
+    def make(names: Names | None = None, trust_root: Any = None, **settings: Any) -> ImageFetcher:
+        config = ImagesConfig(**{"allowed": (ip_network("127.0.0.1"),), **settings})
+        made.append(ImageFetcher(With(names) if names else reactor, config, trust_root))
+        return made[-1]
+
+    yield make
+    await gatherResults([each.close() for each in made])

@@ -21,10 +21,7 @@ CALLS = '[[stub call=add {"a": 40, "b": 2} call=add {"a": 1, "b": 1}]]'
 ADA = {"name": "Ada", "age": 36}
 ADA_AS_TEXT = f"[[stub text={json.dumps(ADA)}]]"
 ADA_IN_PIECES = f"[[stub text={json.dumps(ADA)} deltas=13]]"
-IMAGE_BLOCK = {
-    "type": "image",
-    "source": {"type": "base64", "media_type": "image/png", "data": b64encode(IMAGE).decode()},
-}
+PICTURE = {"type": "base64", "media_type": "image/png", "data": b64encode(IMAGE).decode()}
 EDIT = """[[stub text=greeting.py
 ```python
 <<<<<<< SEARCH
@@ -257,14 +254,14 @@ def test_an_object_after_calls(played: Played) -> None:
 def test_an_image(played: Played) -> None:
     """The model gets the very bytes of an image."""
     assert "Four red pixels." in played.seen["text"].splitlines()
-    assert blocks(played.requests[0], "image") == [IMAGE_BLOCK]
+    assert [block["source"] for block in blocks(played.requests[0], "image")] == [PICTURE]
 
 
 @cases(ADA_AS_TEXT, "instructor-image")
 def test_an_object_from_an_image(played: Played) -> None:
     """So it does beside a question for an object."""
     assert played.seen == {"value": ADA}
-    assert blocks(played.requests[0], "image") == [IMAGE_BLOCK]
+    assert [block["source"] for block in blocks(played.requests[0], "image")] == [PICTURE]
 
 
 @cases(EDIT, "aider-edit", "aider-edit_streamed")

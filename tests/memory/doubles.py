@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-from claudeproxy.core.chat import ChatRequest
+from claudeproxy.core.chat import ChatRequest, Image, ImageLink
 from claudeproxy.core.events import (
     Finished,
     FinishReason,
@@ -24,9 +24,19 @@ from claudeproxy.core.events import (
 )
 from claudeproxy.core.health import ChatHealth, UpstreamHealth
 from claudeproxy.core.relay import Refusal, RelayRequest
-from claudeproxy.interfaces import IByteSink, IChatBackend, IEventSink, IRelay
+from claudeproxy.interfaces import IByteSink, IChatBackend, IEventSink, IImageFetcher, IRelay
 
-__all__ = ["SESSION", "Exchange", "MemoryBackend", "MemoryProducer", "MemoryRelay", "Turn", "healthy"]
+__all__ = [
+    "SESSION",
+    "Exchange",
+    "Fetch",
+    "MemoryBackend",
+    "MemoryFetcher",
+    "MemoryProducer",
+    "MemoryRelay",
+    "Turn",
+    "healthy",
+]
 
 SESSION = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 
@@ -216,3 +226,44 @@ class MemoryRelay:
     def exchange(self) -> Exchange:
         """The last exchange."""
         return self.exchanges[-1]
+
+
+@define(eq=False)
+class Fetch:
+    """
+    A picture that a test lets come.
+    """
+
+    link: ImageLink
+    tenant: str
+    cancelled: bool = False
+    done: Deferred[Image] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.done = Deferred(self._cancel)
+
+    def come(self, data: str = "AAAA") -> None:
+        """It is there."""
+        self.done.callback(Image("image/png", data))
+
+    def _cancel(self, _: Deferred[Image]) -> None:
+        self.cancelled = True
+
+
+@implementer(IImageFetcher)
+@define(eq=False)
+class MemoryFetcher:
+    """
+    A fetcher whose pictures come when the test says.
+    """
+
+    fetches: list[Fetch] = field(factory=list)
+
+    def fetch(self, link: ImageLink, tenant: str) -> Deferred[Image]:
+        self.fetches.append(Fetch(link, tenant))
+        return self.fetches[-1].done
+
+    @property
+    def urls(self) -> list[str]:
+        """What was fetched."""
+        return [fetch.link.url for fetch in self.fetches]

@@ -228,6 +228,7 @@ class House:
     log: LogConfig = field(factory=LogConfig)
     backend: Any = field(factory=MemoryBackend)
     relay: MemoryRelay = field(factory=MemoryRelay)
+    image_fetcher: Any = None
     upstreams: tuple[UpstreamConfig, ...] = ()
     """Further ones, in their order."""
     fallbacks: tuple[Fallback, ...] = ()
@@ -262,6 +263,7 @@ class House:
             claude=self.claude,
             drain=self.drain,
             clock=self.clock,
+            image_fetcher=self.image_fetcher,
         )
         self.site = make_site(self.app, AccessLog(self.threshold, self.events.append))
 

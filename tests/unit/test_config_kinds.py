@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from claudeproxy.config import SETTINGS, Secret, Setting
 from claudeproxy.config.kinds import Boolean, Integer, Key, Kind, Milliseconds
-from claudeproxy.config.lists import Keys, ModelMap, Names, Origins, Proxies
+from claudeproxy.config.lists import Destinations, Keys, ModelMap, Names, Origins, Proxies
 from claudeproxy.config.places import BaseURL, Host, Path
 
 ROWS = list(SETTINGS.values())
@@ -202,3 +202,27 @@ def test_proxies() -> None:
     assert Proxies().render_toml(networks[:2]) == '["10.0.0.0/8", "127.0.0.1"]'
     for text in ("10.0.0.1/8", "proxy.example", "10.0.0.0/33", "1.2.3", "*"):
         assert reads(Proxies(), text) is None
+
+
+def test_destinations() -> None:
+    """
+    IMAGE_FETCH_ALLOW takes addresses, networks and names of hosts; what is neither is no name either.
+    """
+    found = Destinations().parse("10.0.0.0/8,::1, Pics.internal,localhost")
+    assert found == (ip_network("10.0.0.0/8"), ip_network("::1"), "pics.internal", "localhost")
+    assert Destinations().render(found) == "10.0.0.0/8,::1,pics.internal,localhost"
+    assert Destinations().from_toml(["10.0.0.0/8"]) == found[:1]
+    assert Destinations().render_toml(found[1:3]) == '["::1", "pics.internal"]'
+    for text in (
+        "10.0.0.1/8",
+        "10.0.0.0/33",
+        "10.0.0",
+        "300.1.1.1",
+        "*.internal",
+        "a b",
+        "x:80",
+        "http://x",
+        "a..b",
+        "",
+    ):
+        assert reads(Destinations(), text) is None

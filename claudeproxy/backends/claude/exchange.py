@@ -45,7 +45,7 @@ def results_of(messages: Sequence[Message], *, told_whole: bool) -> Results:
     :param told_whole: whether the API gets the conversation from us.
     """
     return {
-        part.call_id: DOTS if told_whole else tuple(part.content)
+        part.call_id: DOTS if told_whole else tuple(each for each in part.content if isinstance(each, Text))
         for message in messages
         for part in message.parts
         if isinstance(part, ToolResult)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import TypeVar, cast
 
 from twisted.internet._sslverify import IOpenSSLTrustRoot
@@ -44,6 +44,9 @@ _TRUSTED_FOR = 1.0
 """Seconds for which an idle connection's socket is not looked at again: it takes a system call, and who closes idle
 connections waits for longer than that."""
 
+_MOST_CREATORS = 64
+"""Hosts whose TLS options are kept."""
+
 T = TypeVar("T")
 
 
@@ -57,15 +60,16 @@ def hostname_endpoints(
     :param timeout: seconds for one attempt to connect.
     :param trust_root: the authorities to trust; None means the platform's.
     """
-    creators: dict[str, IOpenSSLClientConnectionCreator] = {}
+
+    @lru_cache(_MOST_CREATORS)  # made once: it reads all authorities
+    def creator_for(host: str) -> IOpenSSLClientConnectionCreator:
+        return optionsForClientTLS(host, trust_root)
 
     def endpoint_for(origin: Origin) -> IStreamClientEndpoint:
         endpoint: IStreamClientEndpoint = HostnameEndpoint(reactor, origin.host, origin.port, timeout)
         if not origin.secure:
             return endpoint
-        if origin.host not in creators:  # made once: it reads all authorities
-            creators[origin.host] = optionsForClientTLS(origin.host, trust_root)
-        return wrapClientTLS(creators[origin.host], endpoint)
+        return wrapClientTLS(creator_for(origin.host), endpoint)
 
     return endpoint_for
 

@@ -4,6 +4,7 @@ The neutral model's messages in the form of the Messages API.
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Iterable
 from itertools import groupby
 from operator import attrgetter
@@ -11,7 +12,19 @@ from typing import Any
 
 import msgspec
 
-from claudeproxy.core.chat import Document, Image, Message, Part, Role, Text, Thinking, ToolCall, ToolResult
+from claudeproxy.core.chat import (
+    Document,
+    Image,
+    ImageLink,
+    Message,
+    Part,
+    Role,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
+from claudeproxy.core.media import PLAIN_TEXT
 
 __all__ = ["content_blocks", "message_objects"]
 
@@ -46,6 +59,8 @@ def _block(part: Part) -> dict[str, Any]:
             return {"type": "text", "text": text}
         case Image():
             return {"type": "image", "source": _source(part)}
+        case ImageLink():
+            raise TypeError("A linked picture must be fetched before it is sent.")
         case Document(title=title):
             return {"type": "document", "source": _source(part), **({"title": title} if title else {})}
         case ToolCall(call_id=call_id, name=name, arguments=arguments):
@@ -71,4 +86,6 @@ def _input(arguments: str) -> Any:
 
 
 def _source(part: Image | Document) -> dict[str, Any]:
+    if part.media_type == PLAIN_TEXT:
+        return {"type": "text", "media_type": PLAIN_TEXT, "data": b64decode(part.data).decode()}
     return {"type": "base64", "media_type": part.media_type, "data": part.data}

@@ -6,12 +6,11 @@ from __future__ import annotations
 
 from claudeproxy.core.chat import Message, Part, Role, Text, ToolCall, ToolResult
 from claudeproxy.errors import InvalidValue
+from claudeproxy.wire.openai_chat.parts import Said, any_parts, text_parts
 from claudeproxy.wire.openai_chat.schema import ChatMessage, ContentPart, MessageToolCall
 from claudeproxy.wire.validation import invalid, missing, unsupported
 
 __all__ = ["decode_messages"]
-
-_OTHER_PARTS = frozenset({"image_url", "file", "input_audio"})
 
 
 def decode_messages(entries: list[ChatMessage]) -> tuple[tuple[Message, ...], str]:
@@ -29,7 +28,7 @@ def decode_messages(entries: list[ChatMessage]) -> tuple[tuple[Message, ...], st
     for index, entry in enumerate(entries):
         param = f"messages[{index}]"
         if entry.role in ("system", "developer") and not messages:
-            system.append("\n".join(part.text for part in _said(entry, param)))
+            system.append("\n".join(part.text for part in _instructed(entry, param)))
         else:
             messages.append(_message(entry, param, calls))
     calls.settle(f"messages[{len(entries) - 1}]")
@@ -96,14 +95,14 @@ def _message(entry: ChatMessage, param: str, calls: _Calls) -> Message:
         return Message(Role.USER, (ToolResult(call_id, _said(entry, param)),))
     calls.settle(param)
     if entry.role in ("system", "developer"):
-        return Message(Role.SYSTEM, _said(entry, param))
+        return Message(Role.SYSTEM, _instructed(entry, param))
     # The API knows no names.
     name = (Text(f"{entry.name}:"),) if entry.name else ()
     return Message(Role.USER, (*name, *_said(entry, param)))
 
 
 def _answer(entry: ChatMessage, param: str, calls: _Calls) -> Message:
-    parts: list[Part] = [*_content(entry.content or "", f"{param}.content", ("text", "refusal"))]
+    parts: list[Part] = [*text_parts(entry.content or "", f"{param}.content", refusals=True)]
     if not entry.content and entry.refusal:
         parts.append(Text(entry.refusal))
     called = tuple(_call(call, f"{param}.tool_calls[{index}]") for index, call in enumerate(entry.tool_calls or ()))
@@ -123,24 +122,15 @@ def _call(call: MessageToolCall, param: str) -> ToolCall:
     return ToolCall(call.id, call.function.name, call.function.arguments)
 
 
-def _said(entry: ChatMessage, param: str) -> tuple[Text, ...]:
+def _said(entry: ChatMessage, param: str) -> tuple[Said, ...]:
+    return any_parts(_content(entry, param), f"{param}.content")
+
+
+def _instructed(entry: ChatMessage, param: str) -> tuple[Text, ...]:
+    return text_parts(_content(entry, param), f"{param}.content")
+
+
+def _content(entry: ChatMessage, param: str) -> str | list[ContentPart]:
     if entry.content is None:
         raise missing(f"{param}.content")
-    return _content(entry.content, f"{param}.content", ("text",))
-
-
-def _content(content: str | list[ContentPart], param: str, kinds: tuple[str, ...]) -> tuple[Text, ...]:
-    if isinstance(content, str):
-        return (Text(content),) if content else ()
-    return tuple(Text(_part_text(part, f"{param}[{index}]", kinds)) for index, part in enumerate(content))
-
-
-def _part_text(part: ContentPart, param: str, kinds: tuple[str, ...]) -> str:
-    if part.type in _OTHER_PARTS:
-        raise unsupported(param, f"parts of type '{part.type}' cannot be sent")
-    if part.type not in kinds:
-        raise invalid(f"{param}.type", "one of " + ", ".join(f"'{kind}'" for kind in kinds))
-    text = part.refusal if part.type == "refusal" else part.text
-    if text is None:
-        raise missing(f"{param}.{part.type}")
-    return text
+    return entry.content

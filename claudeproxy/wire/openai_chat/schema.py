@@ -32,13 +32,35 @@ class RequestHead(Struct):
     store: Raw = Raw(b"null")
 
 
+class ImageURL(Struct):
+    """
+    A picture: a data URL, or an http or https URL that it is fetched from. ``detail`` has no effect on Claude Code.
+    """
+
+    url: str
+    detail: str | None = None
+
+
+class FileData(Struct):
+    """
+    A PDF or a text: a data URL, or a PDF's base64 alone. ``file_id`` is refused on Claude Code.
+    """
+
+    file_data: str | None = None
+    filename: str | None = None
+    file_id: str | None = None
+
+
 class ContentPart(Struct):
     """
-    One part of a message's content; which of the fields it needs depends on its type.
+    One part of a message's content; which of the fields it needs depends on its type: ``text``, ``image_url``, ``file``
+    or ``refusal``.
     """
 
     type: str
     text: str | None = None
+    image_url: str | ImageURL | None = None
+    file: FileData | None = None
     refusal: str | None = None
 
 

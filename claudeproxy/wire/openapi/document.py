@@ -45,7 +45,7 @@ configured, none is asked for.
 
 _NOTES = {
     "model": "The model, or a name that stands for one. The answer echoes it.",
-    "messages": "The conversation; the last message is the user's.",
+    "messages": "The conversation, of texts, pictures and files; the last message is the user's.",
     "stream": "Whether the answer is to come as server-sent events.",
     "stream_options": "Whether a stream is to end with its usage.",
     "max_completion_tokens": "Bounds the answer, thinking included; -1 stands for no bound.",

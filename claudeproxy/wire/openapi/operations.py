@@ -72,6 +72,10 @@ _CHAT_HEADERS = {
     ),
 }
 
+_RED_DOT = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mP4z8AAAAMBAQD3A0FDAAAAAElFTkSuQmCC"
+)
+
 CHAT_EXAMPLES = {
     "claude": {
         "summary": "Claude Code",
@@ -87,6 +91,21 @@ CHAT_EXAMPLES = {
             ],
             "stream": True,
             "stream_options": {"include_usage": True},
+        },
+    },
+    "picture": {
+        "summary": "A picture",
+        "value": {
+            "model": "sonnet",
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "image_url", "image_url": {"url": _RED_DOT}},
+                        {"type": "text", "text": "Which colour is this?"},
+                    ],
+                }
+            ],
         },
     },
     "upstream": {

@@ -22,7 +22,7 @@ def aider(prompt: str, *arguments: str) -> Any:
     options += ["--no-show-model-warnings", "--no-pretty", "--no-detect-urls", "--no-suggest-shell-commands"]
     options += ["--model", f"openai/{MODEL}", "--openai-api-base", BASE_URL, "--openai-api-key", API_KEY]
     # Without this it looks on the network for what models cost.
-    command = [sys.executable, "-m", "aider", *options, "--message", prompt, FILE, *arguments]
+    command = [sys.executable, "-m", "aider", *options, "--message", prompt, *arguments, FILE]
     text = ran(command, directory, LITELLM_LOCAL_MODEL_COST_MAP="True")
     return {"text": text, "file": file.read_text()}
 

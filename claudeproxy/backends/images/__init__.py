@@ -1,0 +1,3 @@
+"""
+Pictures that requests only link to: fetched, checked, and kept for a while.
+"""
