@@ -63,15 +63,25 @@ def functions(body: Any) -> dict[str, set[str]]:
     return {tool["name"]: set(tool["input_schema"]["properties"]) for tool in body["tools"]}
 
 
-def blocks(body: Any, kind: str) -> list[Any]:
-    """The blocks of one kind in the user's last message."""
-    content = [message["content"] for message in body["messages"] if message["role"] == "user"][-1]
-    return [block for block in content if isinstance(block, dict) and block["type"] == kind]
+def blocks(messages: Any, kind: str) -> list[Any]:
+    """The blocks of one kind that these messages have."""
+    return [
+        block
+        for message in messages
+        for block in message["content"]
+        if isinstance(block, dict) and block["type"] == kind
+    ]
 
 
 def results(body: Any) -> list[str]:
-    """What the model was told of its calls."""
-    return [block["content"][0]["text"] for block in blocks(body, "tool_result")]
+    """What the model was told last of its calls."""
+    (*_, last) = (message for message in body["messages"] if message["role"] == "user")
+    return [block["content"][0]["text"] for block in blocks([last], "tool_result")]
+
+
+def pictures(body: Any) -> list[Any]:
+    """What the model was shown."""
+    return [block["source"] for block in blocks(body["messages"], "image")]
 
 
 def assert_grown(played: Played) -> None:
@@ -254,14 +264,14 @@ def test_an_object_after_calls(played: Played) -> None:
 def test_an_image(played: Played) -> None:
     """The model gets the very bytes of an image."""
     assert "Four red pixels." in played.seen["text"].splitlines()
-    assert [block["source"] for block in blocks(played.requests[0], "image")] == [PICTURE]
+    assert pictures(played.requests[0]) == [PICTURE]
 
 
 @cases(ADA_AS_TEXT, "instructor-image")
 def test_an_object_from_an_image(played: Played) -> None:
     """So it does beside a question for an object."""
     assert played.seen == {"value": ADA}
-    assert [block["source"] for block in blocks(played.requests[0], "image")] == [PICTURE]
+    assert pictures(played.requests[0]) == [PICTURE]
 
 
 @cases(EDIT, "aider-edit", "aider-edit_streamed")
