@@ -156,6 +156,15 @@ def test_calls_without_a_loop(played: Played) -> None:
     assert functions(request) == {"add": {"a", "b"}}
 
 
+@cases("[[stub call=llm_version {}]]", "llm-own_tool")
+def test_a_function_that_llm_has(played: Played) -> None:
+    """A function of the client's own runs too; it needs no arguments."""
+    first, second = played.requests
+    (version,) = results(second)
+    assert functions(first) == {"llm_version": set()}
+    assert version in played.seen["text"]
+
+
 # -- Objects ------------------------------------------------------------------
 
 
@@ -276,7 +285,7 @@ def test_an_object_from_an_image(played: Played) -> None:
 
 @cases(EDIT, "aider-edit", "aider-edit_streamed")
 def test_a_file_is_edited(played: Played) -> None:
-    """A block in the model's answer changes the file, whose text the model was given."""
+    """A block in the model's answer changes the file."""
     assert played.seen["file"] == 'print("goodbye")\n'
 
 

@@ -55,6 +55,12 @@ def tools_streamed(prompt: str) -> Any:
 
 
 @case
+def own_tool(prompt: str) -> Any:
+    """A function that comes with it."""
+    return {"text": llm(prompt, "--tool", "llm_version")}
+
+
+@case
 def schema(prompt: str) -> Any:
     return {"value": json.loads(llm(prompt, "--schema", "name, age int"))}
 
