@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import claude, latency, memory, streams, throughput
+from benchmarks import claude, conversations, latency, memory, starts, streams, throughput
 from benchmarks.machine import Cores, describe, require
 from benchmarks.report import Row, table, write
 from benchmarks.servers import Servers
@@ -21,6 +21,8 @@ ROWS: dict[str, Callable[[Servers], Row]] = {
     "c": streams.measure,
     "d": claude.measure,
     "e": memory.measure,
+    "f": starts.measure,
+    "g": conversations.measure,
 }
 
 

@@ -12,23 +12,17 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection
 from statistics import median
-from typing import Any
 from uuid import uuid4
 
+from benchmarks.machine import installed_cli
 from benchmarks.report import Figure, Row
-from benchmarks.servers import KEY, Server, Servers
-from claudeproxy.backends.claude.environment import locate_cli
+from benchmarks.servers import Server, Servers
+from benchmarks.turns import PAUSE, SYSTEM, chat_turn, first_token, new_session, settle
 
 __all__ = ["measure"]
-
-_SYSTEM = "Be brief."
-_PAUSE = 0.15
-"""Seconds between turns: a person's next message does not come in the millisecond after the answer."""
-
 
 # -- What is measured ---------------------------------------------------------
 
@@ -37,9 +31,7 @@ def measure(servers: Servers) -> Row:
     """
     Measure each way to a first token, one after the other.
     """
-    cli = locate_cli("claude", os.environ.get("PATH"))
-    if cli is None:
-        raise SystemExit("Row (d) needs the CLI: pip install 'claudeproxy[cli]', or claude on PATH.")
+    cli = installed_cli()
     with servers.anthropic() as stub:
         samples = _samples(servers, stub, cli)
     figures = {name: 1000 * median(values) for name, values in samples.items()}
@@ -82,84 +74,25 @@ def _samples(servers: Servers, stub: Server, cli: str) -> dict[str, list[float]]
 
 def _direct(port: int) -> float:
     body = {"model": "claude", "max_tokens": 9, "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
-    return _first_token(port, "/v1/messages", body, b"text_delta")
+    return first_token(port, "/v1/messages", body, b"text_delta")
 
 
 def _cold(port: int) -> float:
-    _settle(port, 0)
-    return _turn(port, [{"role": "user", "content": f"Hello {uuid4()}"}])
+    settle(port, 0)
+    return chat_turn(port, [{"role": "user", "content": f"Hello {uuid4()}"}])
 
 
 def _warm(port: int) -> float:
-    _settle(port, 2)
-    return _turn(port, [{"role": "user", "content": f"Hello {uuid4()}"}])
+    settle(port, 2)
+    return chat_turn(port, [{"role": "user", "content": f"Hello {uuid4()}"}])
 
 
 def _continued(port: int) -> Iterator[float]:
-    _settle(port, 2)
-    session = _session(port)
+    settle(port, 2)
+    session = new_session(port)
     for _ in range(30):
-        time.sleep(_PAUSE)
-        yield _turn(port, [{"role": "user", "content": "And now?"}], {"X-Claude-Session-ID": session})
-
-
-def _settle(port: int, warm: int) -> None:
-    """
-    Wait until so many processes wait, and have had the time to boot.
-    """
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        connection = HTTPConnection("127.0.0.1", port)
-        connection.request("GET", "/health")
-        capacity = json.load(connection.getresponse())["checks"]["capacity"]
-        connection.close()
-        if capacity["warm"] >= warm and capacity["active"] == 0:
-            time.sleep(1.0 if warm else _PAUSE)
-            return
-        time.sleep(0.05)
-    raise RuntimeError("the pool did not fill")
-
-
-# -- Clients ------------------------------------------------------------------
-
-
-def _turn(port: int, messages: Sequence[Mapping[str, str]], headers: Mapping[str, str] | None = None) -> float:
-    body = {"model": "sonnet", "stream": True, "messages": [{"role": "system", "content": _SYSTEM}, *messages]}
-    return _first_token(port, "/v1/chat/completions", body, b'"content":"', headers)
-
-
-def _session(port: int) -> str:
-    connection = HTTPConnection("127.0.0.1", port)
-    messages = [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": "Hello"}]
-    connection.request("POST", "/v1/chat/completions", json.dumps({"model": "sonnet", "messages": messages}), _JSON)
-    response = connection.getresponse()
-    response.read()
-    session = response.getheader("X-Claude-Session-ID")
-    connection.close()
-    assert session is not None
-    return session
-
-
-_JSON = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
-
-
-def _first_token(
-    port: int, path: str, body: Mapping[str, Any], mark: bytes, headers: Mapping[str, str] | None = None
-) -> float:
-    connection = HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.connect()
-    begun = time.perf_counter()
-    connection.request("POST", path, json.dumps(body), {**_JSON, **(headers or {})})
-    response = connection.getresponse()
-    assert response.status == 200, response.read()
-    took = None
-    while line := response.readline():
-        # The role's own chunk has an empty content.
-        if took is None and mark in line and b'"content":""' not in line:
-            took = time.perf_counter() - begun
-    connection.close()
-    assert took is not None
-    return took
+        time.sleep(PAUSE)
+        yield chat_turn(port, [{"role": "user", "content": "And now?"}], {"X-Claude-Session-ID": session})
 
 
 # -- The CLI by hand ----------------------------------------------------------
@@ -188,7 +121,7 @@ def _print_mode(stub_url: str, cli: str) -> float:
     with tempfile.TemporaryDirectory() as directory:
         begun = time.perf_counter()
         with subprocess.Popen(
-            [cli, "-p", "Hello", *_STREAMS, *_ALONE, "--system-prompt", _SYSTEM],
+            [cli, "-p", "Hello", *_STREAMS, *_ALONE, "--system-prompt", SYSTEM],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -210,12 +143,12 @@ def _bare(stub_url: str, cli: str, turns: int) -> list[float]:
     """
     with _pipes(stub_url, cli) as (say, hear):
         time.sleep(1.5)
-        request = {"subtype": "initialize", "systemPrompt": [_SYSTEM]}
+        request = {"subtype": "initialize", "systemPrompt": [SYSTEM]}
         begun = time.perf_counter()
         say({"type": "control_request", "request_id": "r1", "request": request})
         taken = [_bare_turn(say, hear, begun)]
         for _ in range(turns - 1):
-            time.sleep(_PAUSE)
+            time.sleep(PAUSE)
             taken.append(_bare_turn(say, hear, time.perf_counter()))
         return taken
 

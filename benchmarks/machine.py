@@ -12,7 +12,9 @@ from typing import Any
 
 from attrs import frozen
 
-__all__ = ["Cores", "describe", "require"]
+from claudeproxy.backends.claude.environment import locate_cli
+
+__all__ = ["Cores", "describe", "installed_cli", "require"]
 
 
 @frozen
@@ -47,6 +49,16 @@ def require(*tools: str) -> None:
     if subprocess.run(command, env=environment, stdout=subprocess.DEVNULL).returncode:
         subprocess.run(["apt-get", "update"], env=environment, stdout=subprocess.DEVNULL, check=True)
         subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
+
+
+def installed_cli() -> str:
+    """
+    Return the path of the CLI; end the program when there is none.
+    """
+    cli = locate_cli("claude", os.environ.get("PATH"))
+    if cli is None:
+        raise SystemExit("Claude Code's rows need the CLI: pip install 'claudeproxy[cli]', or claude on PATH.")
+    return cli
 
 
 def describe(cores: Cores) -> dict[str, Any]:

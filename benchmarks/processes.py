@@ -10,12 +10,13 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 __all__ = [
     "children",
     "cpu_seconds",
+    "cpu_seconds_of_children",
     "descriptors",
     "free_port",
     "listens",
@@ -89,8 +90,23 @@ def cpu_seconds(pid: int) -> float:
     """
     The CPU time, in user and in system mode, that a process has used so far.
     """
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    return sum(_times(pid)[:2]) / _TICKS
+
+
+def cpu_seconds_of_children(pid: int) -> float:
+    """
+    The CPU time that all processes which a process has started have used so far, those that are gone included.
+    """
+    live = 0
+    for child in children(pid):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            live += sum(_times(child))
+    return (sum(_times(pid)[2:]) + live) / _TICKS
+
+
+def _times(pid: int) -> list[int]:
+    """Return the ticks of a process in user and in system mode, and those of its children that were waited for."""
+    return [int(field) for field in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]]
 
 
 def resident_bytes(pid: int) -> int:

@@ -20,6 +20,8 @@ __all__ = [
     "ClientKeyNotAllowed",
     "ConcurrencyLimitExceeded",
     "ContextLengthExceeded",
+    "IdempotencyKeyInUse",
+    "IdempotencyKeyReused",
     "InternalError",
     "InvalidAPIKey",
     "InvalidHeaderValue",
@@ -148,6 +150,12 @@ class InvalidSessionID(_BadRequest):
     code = "invalid_session_id"
 
 
+class IdempotencyKeyReused(_BadRequest):
+    """The ``Idempotency-Key`` belongs to another request."""
+
+    code = "idempotency_key_reused"
+
+
 class ContextLengthExceeded(_BadRequest):
     """The conversation is longer than the model's context."""
 
@@ -230,6 +238,13 @@ class SessionBusy(_BadRequest):
 
     status = 409
     code = "session_busy"
+
+
+class IdempotencyKeyInUse(_BadRequest):
+    """The request that the ``Idempotency-Key`` belongs to is still running."""
+
+    status = 409
+    code = "idempotency_key_in_use"
 
 
 class RequestTooLarge(_BadRequest):

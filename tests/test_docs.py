@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 from twisted.internet.task import Clock
 
@@ -24,6 +25,7 @@ from claudeproxy.ops.admission import Admission
 from claudeproxy.ops.drain import Drain
 from claudeproxy.testing.directives import BadDirective, Directive
 from claudeproxy.web.app import ProxyApp
+from claudeproxy.wire.openai_chat.schema import ChatCompletionRequest
 from claudeproxy.wire.openapi import document
 
 PROJECT = Path(__file__).parents[1]
@@ -33,6 +35,9 @@ PAGES = [PROJECT / "README.md", *sorted(DOCS.rglob("*.md"))]
 FOREIGN = {"CLAUDE_CONFIG_DIR", "DENY", "GET", "HEAD", "HOME", "LANG", "OPTIONS", "PATH", "POST", "SIGHUP", "TERM"}
 """What the pages write as they write settings, and what is none."""
 
+
+PARTS = {"text", "refusal", "image_url", "file", "input_audio"}
+"""What a message's content is made of."""
 
 FAULTS = (
     "CLI missing",
@@ -239,6 +244,15 @@ def test_every_directive_is_documented() -> None:
     known = str(raised.value).partition("it knows ")[2].split(", ")
     documented = [row[0].partition("=")[0] for row in rows("stubs.md") if "[[" not in row[0]]
     assert sorted(documented) == sorted(known)
+
+
+def test_every_parameter_of_a_chat_is_documented() -> None:
+    """
+    The page on chat completions has each parameter that is decoded, and no other.
+    """
+    known = {field.encode_name for field in msgspec.structs.fields(ChatCompletionRequest)}
+    documented = [row[0] for row in rows("chat-completions.md") if len(row) == 3]
+    assert sorted(documented) == sorted(known | PARTS)
 
 
 def test_every_dependency_has_a_reason() -> None:

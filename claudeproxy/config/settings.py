@@ -84,6 +84,15 @@ class ServerConfig:
     keepalive_interval: float = setting(
         "KEEPALIVE_INTERVAL_MS", Milliseconds(10), 15.0, "Silence on a stream after which a comment keeps it alive."
     )
+    idempotency_ttl: float = setting(
+        "IDEMPOTENCY_TTL_MS", Milliseconds(1), 86400.0, "How long an answer is kept for its `Idempotency-Key`."
+    )
+    idempotency_max_bytes: int = setting(
+        "IDEMPOTENCY_MAX_BYTES",
+        Integer(0),
+        64 * 1024 * 1024,
+        "Memory for these answers; whoever has most makes room. With 0 the header has no effect.",
+    )
     cors_allowed_origins: tuple[str, ...] = setting(
         "CORS_ALLOWED_ORIGINS", Origins(), (), "Web origins whose scripts may read the answers.", live=True
     )

@@ -74,6 +74,8 @@ def _fields(request: ProxyRequest, now: float) -> dict[str, Any]:
         fields["upstream"] = request.upstream
     if request.attempts > 1:
         fields["attempts"] = request.attempts
+    if request.replayed:
+        fields["replayed"] = True
     if request.model:
         fields["model"] = _told(request.model)
     if request.error:

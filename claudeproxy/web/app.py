@@ -18,10 +18,12 @@ from claudeproxy.core.size import ConversationSize
 from claudeproxy.interfaces import IChatBackend, IImageFetcher, IKeyStore, IReadiness, IRelay
 from claudeproxy.ops.admission import Admission
 from claudeproxy.ops.drain import Drain
+from claudeproxy.store.answers import AnswerStore
 from claudeproxy.web.chat import ChatRoute
 from claudeproxy.web.cors import CrossOrigin
 from claudeproxy.web.docs import DocsRoute
 from claudeproxy.web.health import HealthRoute
+from claudeproxy.web.idempotency import Idempotency
 from claudeproxy.web.linked import LinkedPictures
 from claudeproxy.web.models import ModelsRoute
 from claudeproxy.web.passthrough import Passthrough
@@ -55,6 +57,8 @@ class ProxyApp:
     """What else can make the daemon unready."""
     cross_origin: CrossOrigin = field(init=False)
     routes: Routes = field(init=False)
+    answers: AnswerStore = field(init=False)
+    """What is kept for requests that are repeated under their ``Idempotency-Key``."""
 
     def __attrs_post_init__(self) -> None:
         self.cross_origin = CrossOrigin(self.server.cors_allowed_origins)
@@ -76,6 +80,8 @@ class ProxyApp:
         models = ModelsRoute(self.relays, self.catalog, self.router, self.drain, self.clock.seconds())
         health = HealthRoute(self.chat_backend, self.relays, self.claude, (self.drain, *self.readiness))
         docs = DocsRoute()
+        self.answers = AnswerStore(self.clock, self.server.idempotency_ttl, self.server.idempotency_max_bytes)
+        idempotency = Idempotency(self.answers, self.drain, self.clock, keepalive, self.claude.request_timeout)
 
         # Paths are below /v1, which a client may write or leave out.
         self.routes.public("/", GET=health.root)
@@ -84,7 +90,7 @@ class ProxyApp:
         self.routes.public("/health/ready", GET=health.ready)
         self.routes.public("/openapi.json", GET=docs.openapi)
         self.routes.public("/docs", GET=docs.page)
-        self.routes.authorized("/chat/completions", POST=chat.create)
+        self.routes.authorized("/chat/completions", POST=idempotency.guard("/chat/completions", chat.create))
         self.routes.authorized("/models", GET=models.index)
         self.routes.authorized("/models/<path:model>", GET=models.one)
         self.routes.authorized("/<path:rest>", any_method=passthrough.any_path)

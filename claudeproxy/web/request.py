@@ -8,7 +8,7 @@ One request of a client: what it is, and what becomes known of it on its way.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from io import BytesIO
 from tempfile import SpooledTemporaryFile
@@ -32,6 +32,7 @@ from claudeproxy.web.paths import read_target
 from claudeproxy.wire.limit_headers import limit_lines, openai_limit_lines
 
 if TYPE_CHECKING:
+    from claudeproxy.store.answers import Run
     from claudeproxy.web.channel import ProxyChannel
     from claudeproxy.web.site import ProxySite
 
@@ -90,6 +91,10 @@ class ProxyRequest(Request):
     """More of them: the limits under OpenAI's names, which an upstream's own take the place of."""
     ticket: Ticket | None = None
     """What the limits gave it; None when they were not asked, or refused."""
+    relayed_headers: Iterable[tuple[bytes, bytes]] = ()
+    """The upstream's, of an answer that is relayed; they are among the lines."""
+    recording: Run | None = None
+    """What keeps a copy of the body, when the answer is to be had again."""
     stream: Stream | None = None
     """The sink that answers, when there is one."""
     gone = False
@@ -106,6 +111,8 @@ class ProxyRequest(Request):
     attempts = 0
     """How often a backend was asked; also the value of ``X-Backend-Attempts``."""
     model: str = ""
+    replayed = False
+    """Whether the answer is an earlier request's."""
     error: str = ""
     """The code of the error that was the answer, or that ended it."""
     usage: Usage | None = None

@@ -95,6 +95,7 @@ class _Sink:
         :param keepalive_interval: seconds of silence after which a stream of events gets a comment.
         """
         self._request = request
+        self._recording = request.recording
         self._clock = clock
         self._interval = keepalive_interval
         self._seconds = clock.seconds
@@ -203,6 +204,8 @@ class _Sink:
         if not request.startedWriting:
             self._set_head()
         self._last = self._seconds()
+        if self._recording is not None and data is not _KEEP_ALIVE:
+            self._recording.record(data)
         request.write(data)
 
     def _set_head(self) -> None:
@@ -325,6 +328,7 @@ class ByteSink(_Sink):
         # The upstream's headers keep its spelling, and skip Twisted's bookkeeping of names.
         request = self._request
         request.setResponseCode(self._status)
+        request.relayed_headers = self._headers
         lines = []
         for name, value in self._headers:
             lowered = name.lower()

@@ -9,9 +9,11 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
+from twisted.internet.task import Clock
 
 from claudeproxy.backends.images.fetcher import ImageFetcher
 from claudeproxy.config import ImagesConfig
@@ -21,6 +23,8 @@ from claudeproxy.testing.stub import Stub
 from tests.helpers import real_cli, scripted_cli
 from tests.live.claude import LiveBackend, Make
 from tests.live.pictures import MakeFetcher, With, picture
+from tests.live.relaying import LiveRelay
+from tests.live.relaying import Make as MakeRelay
 from tests.live.whole import Whole
 from tests.memory.names import Names
 
@@ -47,6 +51,33 @@ async def claude(stub_anthropic: StubAnthropic) -> AsyncIterator[Make]:
     yield make
     await gatherResults([live.stop() for live in made])
     assert [pid for live in made for pid in live.pids_alive()] == []
+
+
+@pytest_twisted.async_yield_fixture
+async def relay_to(stub_openai: StubOpenAI) -> AsyncIterator[MakeRelay]:
+    """Makes relays to the stub."""
+    made: list[LiveRelay] = []
+
+    def make(**settings: object) -> LiveRelay:
+        live = LiveRelay.to(reactor, **{"base_url": stub_openai.base_url, **settings})  # type: ignore[arg-type]
+        made.append(live)
+        return live
+
+    yield make
+    for live in made:
+        await live.stop()
+
+
+@pytest.fixture
+def limits(clock: Clock) -> dict[str, Any]:
+    """Timers of a relay that only the test's clock moves."""
+    return {
+        "clock": clock,
+        "connect_timeout": 10.0,
+        "first_byte_timeout": 20.0,
+        "silence_timeout": 30.0,
+        "request_timeout": 100.0,
+    }
 
 
 @pytest_twisted.async_yield_fixture

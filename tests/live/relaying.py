@@ -4,13 +4,14 @@ The relay on real sockets, for the live tests.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 from zope.interface import implementer
 
 from claudeproxy.backends.openai.client import UpstreamClient, hostname_endpoints
@@ -18,11 +19,29 @@ from claudeproxy.backends.openai.relay import OpenAIRelay
 from claudeproxy.config import Secret, UpstreamConfig
 from claudeproxy.core.events import Usage
 from claudeproxy.core.relay import Refusal, RelayRequest
+from claudeproxy.errors import ClaudeProxyError
 from claudeproxy.interfaces import IByteSink
+from claudeproxy.testing.playing import RawAnswer, Step
 
-__all__ = ["KEY", "LiveRelay", "MemorySink", "chat", "post", "until"]
+__all__ = [
+    "EVENTS",
+    "KEY",
+    "LiveRelay",
+    "Make",
+    "MemorySink",
+    "busy",
+    "chat",
+    "free_port",
+    "outcome",
+    "post",
+    "state",
+    "stream",
+    "until",
+    "waits",
+]
 
 KEY = "sk-upstream"
+EVENTS = ((b"Content-Type", b"text/event-stream"),)
 
 
 @implementer(IByteSink)
@@ -134,6 +153,10 @@ class LiveRelay:
         return self.client.close()
 
 
+Make = Callable[..., LiveRelay]
+"""Makes relays, with settings."""
+
+
 def chat(text: str = "Hello.", *, stream: bool = False, **fields: Any) -> RelayRequest:
     """A chat request whose body is not how a program would write it."""
     body = b'{ "model":"gpt-4o",\r\n "messages" : [{"content": "%b", "role":"user"}], "stream":%b}' % (
@@ -147,6 +170,46 @@ def post(path: str, body: bytes | BinaryIO, **fields: Any) -> RelayRequest:
     """A POST of JSON."""
     headers = ((b"Content-Type", b"application/json"), (b"Host", b"us"), *fields.pop("headers", ()))
     return RelayRequest(b"POST", path.encode(), headers, body, **fields)
+
+
+def stream(*steps: Step, chunked: bool = True) -> RawAnswer:
+    """A stream of events."""
+    return RawAnswer(200, EVENTS, steps, chunked=chunked)
+
+
+def busy(status: int = 503, body: bytes = b'{"error":  "busy"}', **headers: str) -> RawAnswer:
+    """An answer that is worth another try."""
+    lines = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return RawAnswer(status, (*lines, (b"Content-Length", b"%d" % len(body))), (body,))
+
+
+def free_port() -> int:
+    """A port where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def outcome(relay: LiveRelay, request: RelayRequest | None = None) -> str:
+    """How a request fared: a status, or the code of an error."""
+    sink = MemorySink()
+    try:
+        await relay.send(request or chat(), sink)
+    except ClaudeProxyError as error:
+        return error.code
+    return str(sink.status)
+
+
+def state(relay: LiveRelay) -> tuple[str, int]:
+    """What the health page says."""
+    health = relay.relay.health()
+    return health.breaker, health.failures
+
+
+def waits(clock: Clock, seconds: float) -> bool:
+    """Whether something is to happen in so many seconds."""
+    return any(abs(call.getTime() - clock.seconds() - seconds) < 1e-6 for call in clock.getDelayedCalls())
 
 
 async def until(reactor: Any, condition: Callable[[], bool], seconds: float = 10.0) -> None:

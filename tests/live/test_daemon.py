@@ -4,11 +4,8 @@ The daemon as a whole: started as a user starts it, used through the public clie
 
 from __future__ import annotations
 
-import json
-import os
 import shlex
 import signal
-import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from shutil import which
@@ -26,10 +23,9 @@ from claudeproxy.testing.openai import StubOpenAI
 from tests.helpers import real_cli, scripted_cli
 from tests.live.claude import until
 from tests.live.daemon import Daemon, refuses
+from tests.live.javascript_clients import node, run
 
 Start = Callable[..., Daemon]
-
-_CLIENTS = Path(__file__).parents[1] / "clients"
 
 
 @pytest_twisted.async_yield_fixture
@@ -98,33 +94,18 @@ async def test_the_openai_sdk_is_served_by_both_backends(model: str, start: Star
     assert chunks[-1].usage.completion_tokens > 0
 
 
-@pytest.fixture(scope="session")
-def node() -> str:
-    """Node.js, with the packages that the scripts in tests/clients need; skips where it is not installed."""
-    found, npm = which("node"), which("npm")
-    if found is None or npm is None:
-        pytest.skip("Node.js and npm are not installed")
-    if not (_CLIENTS / "node_modules" / "openai").is_dir():
-        arguments = [npm, "install", "--no-audit", "--no-fund", "--no-package-lock", "--prefix", str(_CLIENTS)]
-        subprocess.run(arguments, check=True, capture_output=True, timeout=120)
-    return found
-
-
 @pytest_twisted.ensureDeferred
 @pytest.mark.parametrize("model", ["sonnet", "gpt-4o"])
-async def test_the_javascript_sdk_is_served_by_both_backends(
-    model: str, node: str, start: Start, both: dict[str, str]
-) -> None:
+async def test_the_javascript_sdk_is_served_by_both_backends(model: str, start: Start, both: dict[str, str]) -> None:
     """The openai package for JavaScript gets whole and streamed answers from the CLI and from the upstream alike."""
+    runtime = node()
     url = await start(both).url()
-    arguments = [str(_CLIENTS / "openai_chat.js"), f"{url}/v1", "secret", model, "[[stub text=one two three deltas=3]]"]
-    out, err, code = await getProcessOutputAndValue(node, arguments, env={"PATH": os.environ["PATH"]})
-    assert code == 0, err
-    got = json.loads(out)
+    cases = await run(runtime, "openai", "chat", "stream", url=url, model=model, key="secret")
+    whole, streamed = cases["chat"].seen, cases["stream"].seen
 
-    assert (got["content"], got["streamed"]) == ("one two three", "one two three")
-    assert (got["finish_reason"], got["model"]) == ("stop", model)
-    assert got["usage"]["total_tokens"] > 0
+    assert (whole["content"], "".join(streamed["deltas"])) == ("one two three", "eins zwei drei vier")
+    assert (whole["finish_reason"], whole["model"], streamed["models"]) == ("stop", model, [model])
+    assert streamed["usage"]["total_tokens"] > 0
 
 
 @pytest_twisted.ensureDeferred

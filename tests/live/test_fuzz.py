@@ -70,6 +70,8 @@ async def test_the_document_tells_the_truth(stub_openai: StubOpenAI, tmp_path: P
     """
     cli = scripted_cli(tmp_path)
     environ = {
+        # The same few keys come with very different requests.
+        "IDEMPOTENCY_TTL_MS": "1",
         "RATE_LIMIT_PER_IP": "0",
         "RATE_LIMIT_PER_SESSION": "0",
         "MAX_CONCURRENT_PER_KEY": "0",
@@ -98,5 +100,6 @@ async def test_the_document_tells_the_truth(stub_openai: StubOpenAI, tmp_path: P
     assert report["operations"]["tested"] == report["operations"]["total"]
     assert cases > 300
     assert {"claude-code", "openai-passthrough"} <= {each.get("backend") for each in accesses}
+    assert len([each for each in accesses if each.get("error") == "idempotency_key_reused"]) < cases / 20
     assert any(entry["event"] == "start" for entry in scripted_log(cli)) and stub_openai.requests
     assert "Traceback" not in daemon.out + daemon.err

@@ -7,7 +7,6 @@ from __future__ import annotations
 import gzip
 import io
 import tempfile
-from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -31,9 +30,7 @@ from claudeproxy.errors import (
 from claudeproxy.interfaces import IRelay
 from claudeproxy.testing.openai import StubOpenAI
 from claudeproxy.testing.playing import RawAnswer
-from tests.live.relaying import KEY, LiveRelay, MemorySink, chat, post
-
-Make = Callable[..., LiveRelay]
+from tests.live.relaying import KEY, Make, MemorySink, chat, post
 
 
 class Refusing(Protocol):
@@ -56,21 +53,6 @@ ODD_STREAM = (
     b"\xa9\n\n",
     b"id: 7\rdata: [DONE]\r\r",
 )
-
-
-@pytest_twisted.async_yield_fixture
-async def relay_to(stub_openai: StubOpenAI) -> AsyncIterator[Make]:
-    """Makes relays to the stub."""
-    made: list[LiveRelay] = []
-
-    def make(**settings: object) -> LiveRelay:
-        live = LiveRelay.to(reactor, **{"base_url": stub_openai.base_url, **settings})  # type: ignore[arg-type]
-        made.append(live)
-        return live
-
-    yield make
-    for live in made:
-        await live.stop()
 
 
 @pytest_twisted.ensureDeferred

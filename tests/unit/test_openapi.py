@@ -112,6 +112,7 @@ def test_errors_are_told_by_status() -> None:
         "default",
     } == set(chat)
     assert "- `session_busy`: " in chat["409"]["description"] and "Retry-After" in chat["429"]["headers"]
+    assert "- `idempotency_key_in_use`: " in chat["409"]["description"] and "Retry-After" in chat["409"]["headers"]
     _, narrowed = model["404"]["content"]["application/json"]["schema"]["allOf"]
     assert narrowed == {"properties": {"error": {"properties": {"code": {"enum": ["model_not_found", "unknown_url"]}}}}}
 

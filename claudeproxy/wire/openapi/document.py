@@ -199,7 +199,8 @@ def _errors(operation: Operation) -> dict[str, Any]:
 
 def _error(status: int, kinds: Iterable[type[ClaudeProxyError]], relayed: bool) -> dict[str, Any]:
     codes = {kind.code: " ".join((kind.__doc__ or "").split()).replace("``", "`") for kind in kinds}
-    more: tuple[str, ...] = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}.get(status, ())
+    later = ("Retry-After",)
+    more: tuple[str, ...] = {401: ("WWW-Authenticate",), 409: later, 429: later, 503: later}.get(status, ())
     if relayed:
         more += ("X-Backend-Mode", "X-Backend-Attempts", "X-Upstream")
     schema = _ref(ErrorBody)

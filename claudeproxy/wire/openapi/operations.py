@@ -52,6 +52,9 @@ HEADERS = {
         "Claude Code only: present when the session is new.", {"type": "string", "enum": ["true"]}
     ),
     "X-Claude-Ignored-Params": Header("Claude Code only: parameters without effect, comma-separated."),
+    "Idempotent-Replayed": Header(
+        "Present when the answer is that of an earlier request with the same key.", {"type": "string", "enum": ["true"]}
+    ),
     "X-Upstream-Request-ID": Header("Passthrough only: the upstream's own request id."),
     "Retry-After": Header("Seconds after which a retry makes sense."),
     "WWW-Authenticate": Header("The scheme that is asked for.", {"type": "string", "enum": ["Bearer"]}),
@@ -67,6 +70,10 @@ _CHAT_HEADERS = {
     "X-Claude-Session-ID": Header("Chooses Claude Code and resumes this session, a version 4 UUID.", _SESSION),
     "X-Session-ID": Header("Another name for X-Claude-Session-ID.", _SESSION),
     "X-OpenAI-API-Key": Header("Replaces the server's upstream key for this request, if the server allows it."),
+    "Idempotency-Key": Header(
+        "Names the request, so that it is not done again when it is repeated: the repeat gets the first one's answer.",
+        {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+    ),
     "X-Request-ID": Header(
         "Becomes the request's id.", {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[ -~]+$"}
     ),
@@ -185,6 +192,7 @@ OPERATIONS = (
                     "X-Claude-Session-ID",
                     "X-Claude-Session-Created",
                     "X-Claude-Ignored-Params",
+                    "Idempotent-Replayed",
                     "X-Upstream-Request-ID",
                 ),
             )
