@@ -76,5 +76,5 @@ $(DEVELOPMENT): $(PACKAGING)
 $(CLIENTS)/%/.installed: $(PACKAGING)
 	@echo 'Installing the extra $* into $(@D); the first time this takes a minute.'
 	@$(PYTHON) -m venv $(@D)
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[$*]'
 	@touch $@
