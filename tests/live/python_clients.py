@@ -74,17 +74,19 @@ class Played:
 
 def environments() -> Path:
     """
-    Return the directory with an environment for each extra; skip the test where nobody has named it.
+    Return the directory with an environment for each extra; skip the module that asks where nobody has named it.
     """
     directory = os.environ.get("CLIENTS")
     if directory is None:
-        pytest.skip("make clients installs the clients, and runs these")
+        pytest.skip("make clients installs the clients, and runs these", allow_module_level=True)
     return Path(directory).absolute()
 
 
-async def play(reactor: Any, cases: Sequence[Case]) -> Mapping[Case, Played]:
+async def play(reactor: Any, installed: Path, cases: Sequence[Case]) -> Mapping[Case, Played]:
     """
     Run cases of one client against a daemon with the real CLI, and the stub of Anthropic's API behind it.
+
+    :param installed: the directory with the environments.
     """
     stub = await StubAnthropic().listen(reactor)
     settings = {
@@ -96,7 +98,7 @@ async def play(reactor: Any, cases: Sequence[Case]) -> Mapping[Case, Played]:
     }
     daemon = Daemon.start(reactor, settings)
     try:
-        outcomes = await _outcomes(cases, f"{await daemon.url()}/v1", "secret")
+        outcomes = await _outcomes(installed, cases, f"{await daemon.url()}/v1", "secret")
     finally:
         await daemon.kill()
         await stub.stop()
@@ -104,11 +106,11 @@ async def play(reactor: Any, cases: Sequence[Case]) -> Mapping[Case, Played]:
     return {case: Played([body for text, body in bodies if case.mark in text], **outcomes[case.name]) for case in cases}
 
 
-async def _outcomes(cases: Sequence[Case], url: str, key: str) -> Mapping[str, Mapping[str, Any]]:
+async def _outcomes(installed: Path, cases: Sequence[Case], url: str, key: str) -> Mapping[str, Mapping[str, Any]]:
     (client,) = {case.client for case in cases}
     prompts = {case.name: case.marked for case in cases}
     assert len(prompts) == len(cases), "a case has two prompts"
-    python = environments() / _EXTRAS.get(client, "clients") / "bin" / "python"
+    python = installed / _EXTRAS.get(client, "clients") / "bin" / "python"
     arguments = [str(_PROGRAMS / f"{client}_client.py"), json.dumps(prompts)]
     with TemporaryDirectory() as home:
         image = Path(home, "image.png")

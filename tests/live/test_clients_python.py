@@ -17,6 +17,8 @@ from twisted.internet import reactor
 
 from tests.live.python_clients import IMAGE, Case, Played, environments, play
 
+INSTALLED = environments()
+
 CALLS = '[[stub call=add {"a": 40, "b": 2} call=add {"a": 1, "b": 1}]]'
 ADA = {"name": "Ada", "age": 36}
 ADA_AS_TEXT = f"[[stub text={json.dumps(ADA)}]]"
@@ -42,12 +44,11 @@ def runs() -> dict[str, dict[Case, Played]]:
 @pytest_twisted.async_fixture
 async def played(request: pytest.FixtureRequest, runs: dict[str, dict[Case, Played]]) -> Played:
     """The case that the test is about."""
-    environments()
     case = request.param
     if case.client not in runs:
         selected = [item.callspec.params.get("played") for item in request.session.items if hasattr(item, "callspec")]
         cases = dict.fromkeys(each for each in selected if isinstance(each, Case) and each.client == case.client)
-        runs[case.client] = dict(await play(reactor, list(cases)))
+        runs[case.client] = dict(await play(reactor, INSTALLED, list(cases)))
     return runs[case.client][case]
 
 
