@@ -256,6 +256,7 @@ def build(
         admission.use(config.limits)
         catalog.use(config.routing.model_map)
         app.cross_origin.use(config.server.cors_allowed_origins)
+        app.chat.use(config.claude.reasoning)
         threshold.use(config.log.level)
 
     listeners = Listeners(reactor, config)

@@ -180,6 +180,13 @@ class ClaudeConfig:
     idle_process_ttl: float = setting(
         "IDLE_PROCESS_TTL_MS", Milliseconds(0), 300.0, "How long a CLI process waits for its conversation's next turn."
     )
+    reasoning: str = setting(
+        "REASONING",
+        Choice(("content", "think-tags", "off")),
+        "content",
+        "Where answers have what the model thought: in fields of its own, between tags in the text, or nowhere.",
+        live=True,
+    )
     sampling: str = setting(
         "SAMPLING",
         Choice(("ignore", "honour")),

@@ -209,6 +209,8 @@ class TurnSettings:
     """0 to 2."""
     top_p: float | None = None
     """0 to 1."""
+    show_reasoning: bool = True
+    """Whether the model is asked to show what it thinks; else it may think unseen."""
 
 
 @frozen

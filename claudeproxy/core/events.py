@@ -125,6 +125,8 @@ class Finished:
     """
 
     reason: FinishReason
+    refusal: str = ""
+    """With ``CONTENT_FILTER``: why the model refuses, in the backend's words, if it has any."""
 
 
 StreamEvent = TextDelta | ReasoningDelta | ToolCallStarted | ToolCallDelta | UsageReport | Finished

@@ -9,11 +9,11 @@ which a process cannot change once its conversation has begun.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import chain
 
-from attrs import asdict
+from attrs import asdict, evolve
 
 from claudeproxy.core.chat import (
     Document,
@@ -30,7 +30,7 @@ from claudeproxy.core.chat import (
 from claudeproxy.core.tools import Tool
 from claudeproxy.errors import InvalidValue
 
-__all__ = ["check_results", "history_digest", "split_history", "split_prefill"]
+__all__ = ["as_called", "check_results", "history_digest", "split_history", "split_prefill"]
 
 
 def history_digest(tenant: str, model: str, system: str, tools: Iterable[Tool], messages: Iterable[Message]) -> bytes:
@@ -107,13 +107,35 @@ def split_history(messages: Sequence[Message]) -> tuple[tuple[Message, ...], tup
     return (), tuple(messages)
 
 
+def as_called(known: Sequence[Message], given: Sequence[Message], new: Sequence[Message]) -> tuple[Message, ...]:
+    """
+    Return what is new with the ids that the calls of the last answer really have; ``function_call`` has none.
+
+    :param known: the conversation up to that answer as it was.
+    :param given: the same as the client sent it; empty when it sent only what is new.
+    """
+    ours, theirs = _last_calls(known), _last_calls(given)
+    if [call.name for call in ours] != [call.name for call in theirs]:
+        return tuple(new)
+    ids = {their.call_id: our.call_id for our, their in zip(ours, theirs, strict=True)}
+    return tuple(Message(message.role, (_renamed(part, ids) for part in message.parts)) for message in new)
+
+
+def _renamed(part: Part, ids: Mapping[str, str]) -> Part:
+    return evolve(part, call_id=ids.get(part.call_id, part.call_id)) if isinstance(part, ToolResult) else part
+
+
+def _last_calls(messages: Sequence[Message]) -> list[ToolCall]:
+    return [part for part in (messages[-1].parts if messages else ()) if isinstance(part, ToolCall)]
+
+
 def check_results(history: Sequence[Message], new: Sequence[Message]) -> None:
     """
     Check that what is new holds the result of each call of the last answer, and no other.
 
     :raises InvalidValue: it does not; the error names the calls.
     """
-    called = [part.call_id for part in (history[-1].parts if history else ()) if isinstance(part, ToolCall)]
+    called = [call.call_id for call in _last_calls(history)]
     returned = [part.call_id for message in new for part in message.parts if isinstance(part, ToolResult)]
     missing = [each for each in called if each not in returned]
     unknown = [each for each in returned if each not in called]

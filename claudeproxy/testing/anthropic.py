@@ -112,6 +112,9 @@ class _Message:
         self._calls = [(f"toolu_{id}_{number}", *call) for number, call in enumerate(directive.calls)]
         self._stop = "tool_use" if self._calls and directive.stop == "end_turn" else directive.stop
         self._sequence = next(iter(body.get("stop_sequences") or ()), None) if self._stop == "stop_sequence" else None
+        refused = {"type": "refusal", "category": None, "explanation": directive.explanation}
+        why = refused if self._stop == "refusal" else None
+        self._ending = {"stop_reason": self._stop, "stop_sequence": self._sequence, "stop_details": why}
         self._head = {"id": id, "type": "message", "role": "assistant", "model": body.get("model")}
         self._input = {
             "input_tokens": fresh,
@@ -120,8 +123,9 @@ class _Message:
             "cache_creation": {"ephemeral_5m_input_tokens": written, "ephemeral_1h_input_tokens": 0},
             "service_tier": "standard",
         }
-        output = sum(map(count_tokens, words)) + count_tokens(directive.thinking or "")
-        self.usage = {**self._input, "output_tokens": output}
+        thought = count_tokens(directive.thinking or "")
+        details = {"output_tokens_details": {"thinking_tokens": thought}} if thought else {}
+        self.usage = {**self._input, "output_tokens": sum(map(count_tokens, words)) + thought, **details}
 
     def value(self) -> dict[str, Any]:
         """
@@ -133,8 +137,7 @@ class _Message:
         for call_id, name, arguments in self._calls:
             value = json.loads(arguments or "{}")
             content.append({"type": "tool_use", "id": call_id, "name": name, "input": value})
-        ending = {"stop_reason": self._stop, "stop_sequence": self._sequence}
-        return {**self._head, "content": content, **ending, "usage": self.usage}
+        return {**self._head, "content": content, **self._ending, "usage": self.usage}
 
     def opening(self) -> Iterator[bytes]:
         """
@@ -165,8 +168,7 @@ class _Message:
         """
         Yield what comes after the last delta.
         """
-        ending = {"stop_reason": self._stop, "stop_sequence": self._sequence}
-        yield _event("message_delta", delta=ending, usage=self.usage)
+        yield _event("message_delta", delta=self._ending, usage=self.usage)
         yield _event("message_stop")
 
     def _blocks(self) -> Iterator[tuple[dict[str, Any], Iterable[dict[str, str]], dict[str, str] | None]]:

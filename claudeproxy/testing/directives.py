@@ -21,10 +21,12 @@ touching it. Several directives in one text are read as one. The keys::
     call=f {"x": 1}     a call of the function f; may come several times, and needs no text beside it
     stop=max_tokens     why the answer ends (also: refusal, stop_sequence)
     refuse=format       400 for a request that asks for this (also: system, prefill)
+    explanation=...     of a refusal, what it says about itself
     die-after=3         close the connection, the answer incomplete, after so many deltas
     error-after=3       an error event in the stream after so many deltas
 
-The values of ``message``, ``text``, ``thinking`` and ``call`` run up to the next key; everything else is one word.
+The values of ``message``, ``text``, ``thinking``, ``call`` and ``explanation`` run up to the next key; everything else
+is one word.
 """
 
 from __future__ import annotations
@@ -75,6 +77,7 @@ class Directive:
     calls: tuple[tuple[str, str], ...] = ()
     """Names of functions, and the text of their arguments."""
     stop: str = "end_turn"
+    explanation: str | None = None
     refuse: str | None = None
     die_after: int | None = None
     error_after: int | None = None
@@ -141,11 +144,12 @@ _PARSERS: Mapping[str, Callable[[str], object]] = {
     "thinking": str,
     "call": _call,
     "stop": _one_of(*STOPS),
+    "explanation": str,
     "refuse": _one_of(*REFUSALS),
     "die-after": int,
     "error-after": int,
 }
-_PROSE = ("message", "text", "thinking", "call")
+_PROSE = ("message", "text", "thinking", "call", "explanation")
 _NEXT_KEY = rf"(?=\s+(?:(?:{'|'.join(_PARSERS)})=|(?:mute|hang)\s*$)|$)"
 _FIELD = re.compile(rf"\s*(?:({'|'.join(_PROSE)})=(.*?){_NEXT_KEY}|([\w-]+)(?:=(\S*))?)", re.DOTALL)
 

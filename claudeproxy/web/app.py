@@ -57,6 +57,7 @@ class ProxyApp:
     """What else can make the daemon unready."""
     cross_origin: CrossOrigin = field(init=False)
     routes: Routes = field(init=False)
+    chat: ChatRoute = field(init=False)
     answers: AnswerStore = field(init=False)
     """What is kept for requests that are repeated under their ``Idempotency-Key``."""
 
@@ -65,7 +66,7 @@ class ProxyApp:
         self.routes = Routes(self.keys, self.admission, self.drain, self.cross_origin)
         keepalive = self.server.keepalive_interval
         passthrough = Passthrough(self.relays, self.router, self.drain, self.clock, keepalive)
-        chat = ChatRoute(
+        self.chat = ChatRoute(
             self.chat_backend,
             passthrough,
             self.catalog,
@@ -77,6 +78,7 @@ class ProxyApp:
             ConversationSize(self.server.max_messages, self.server.max_characters),
             LinkedPictures(self.image_fetcher, self.drain, self.server.max_body_bytes),
         )
+        self.chat.use(self.claude.reasoning)
         models = ModelsRoute(self.relays, self.catalog, self.router, self.drain, self.clock.seconds())
         health = HealthRoute(self.chat_backend, self.relays, self.claude, (self.drain, *self.readiness))
         docs = DocsRoute()
@@ -90,7 +92,7 @@ class ProxyApp:
         self.routes.public("/health/ready", GET=health.ready)
         self.routes.public("/openapi.json", GET=docs.openapi)
         self.routes.public("/docs", GET=docs.page)
-        self.routes.authorized("/chat/completions", POST=idempotency.guard("/chat/completions", chat.create))
+        self.routes.authorized("/chat/completions", POST=idempotency.guard("/chat/completions", self.chat.create))
         self.routes.authorized("/models", GET=models.index)
         self.routes.authorized("/models/<path:model>", GET=models.one)
         self.routes.authorized("/<path:rest>", any_method=passthrough.any_path)

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from attrs import frozen
+from attrs import define, evolve, field
 from twisted.internet.interfaces import IReactorTime
 
 from claudeproxy.core.catalog import Catalog
 from claudeproxy.core.chat import ChatRequest
 from claudeproxy.core.links import image_links
+from claudeproxy.core.reasoning import Reasoning
 from claudeproxy.core.relay import Refusal
 from claudeproxy.core.routing import BackendName, Router, Step, parse_session_id
 from claudeproxy.core.size import ConversationSize
@@ -24,7 +25,9 @@ from claudeproxy.web.linked import LinkedPictures
 from claudeproxy.web.passthrough import Passthrough, has_own_key
 from claudeproxy.web.request import ProxyRequest
 from claudeproxy.web.sink import EventSink, FoldingSink
+from claudeproxy.web.turn_headers import price
 from claudeproxy.wire.openai_chat import (
+    AnswerHead,
     ChatBody,
     CompletionFolder,
     Peek,
@@ -32,12 +35,13 @@ from claudeproxy.wire.openai_chat import (
     decode_request,
     peek,
     with_model,
+    without_thoughts,
 )
 
 __all__ = ["ChatRoute"]
 
 
-@frozen
+@define(eq=False)
 class ChatRoute:
     """
     Chat completions on every backend.
@@ -55,6 +59,13 @@ class ChatRoute:
     _largest: ConversationSize
     """That Claude Code is given."""
     _linked: LinkedPictures
+    _reasoning: Reasoning = field(init=False, default=Reasoning.CONTENT)
+
+    def use(self, reasoning: str) -> None:
+        """
+        Have answers that begin from now on hold what the model thought in this place.
+        """
+        self._reasoning = Reasoning(reasoning)
 
     async def create(self, request: ProxyRequest) -> bytes | None:
         """
@@ -115,25 +126,34 @@ class ChatRoute:
         turn = ChatRequest(
             model=body.model,
             backend_model=self._catalog.resolve(model or body.model),
-            messages=messages,
+            messages=without_thoughts(messages) if self._reasoning is Reasoning.THINK_TAGS else messages,
             system=body.system,
             tools=body.tools,
-            settings=body.settings,
+            settings=evolve(body.settings, show_reasoning=self._reasoning is not Reasoning.OFF),
             tenant=request.key.key_id,
             session_id=None if session_id is None else parse_session_id(session_id),
             ignored=body.ignored,
         )
         request.attempts += 1
-        completion_id, created = f"chatcmpl-{uuid4().hex}", int(self._clock.seconds())
+        head = self._head(body)
         if not body.stream:
-            folder = CompletionFolder(completion_id, body.model, created)
+            folder = CompletionFolder(head)
             await self._drain.track(self._backend.open(turn, FoldingSink(request, folder)))
+            price(request)
             return json_answer(request, folder.body())
-        encoder = StreamEncoder(completion_id, body.model, created, body.include_usage)
+        encoder = StreamEncoder(head, body.include_usage)
         sink = EventSink(request, encoder, self._clock, self._keepalive_interval)
         await self._drain.track(self._backend.open(turn, sink))
         sink.end()
         return None
+
+    def _head(self, body: ChatBody) -> AnswerHead:
+        reasoning = self._reasoning
+        if reasoning is Reasoning.THINK_TAGS and body.settings.format is not None:
+            # The text must be JSON and nothing else.
+            reasoning = Reasoning.CONTENT
+        created = int(self._clock.seconds())
+        return AnswerHead(f"chatcmpl-{uuid4().hex}", body.model, created, reasoning, body.legacy_calls)
 
 
 def _text(value: bytes | None) -> str | None:

@@ -26,6 +26,7 @@ _EXPOSED = b", ".join(
         b"X-Claude-Session-ID",
         b"X-Claude-Session-Created",
         b"X-Claude-Ignored-Params",
+        b"X-Claude-Cost-USD",
         b"Idempotent-Replayed",
         b"X-RateLimit-Limit",
         b"X-RateLimit-Remaining",

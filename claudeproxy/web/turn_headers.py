@@ -10,11 +10,12 @@ from __future__ import annotations
 from claudeproxy.core.events import TurnHead
 from claudeproxy.web.request import ProxyRequest
 
-__all__ = ["announce", "retract"]
+__all__ = ["announce", "price", "retract"]
 
 _SESSION = b"X-Claude-Session-ID"
 _CREATED = b"X-Claude-Session-Created"
 _IGNORED = b"X-Claude-Ignored-Params"
+_COST = b"X-Claude-Cost-USD"
 
 
 def announce(request: ProxyRequest, head: TurnHead) -> None:
@@ -27,6 +28,14 @@ def announce(request: ProxyRequest, head: TurnHead) -> None:
         headers.setRawHeaders(_CREATED, (b"true",))
     if head.ignored:
         headers.setRawHeaders(_IGNORED, (", ".join(head.ignored),))
+
+
+def price(request: ProxyRequest) -> None:
+    """
+    Tell the client what its turn cost, in the head of an answer that is sent when the turn is over.
+    """
+    if request.usage is not None and request.usage.cost_usd is not None:
+        request.responseHeaders.setRawHeaders(_COST, (f"{request.usage.cost_usd:.8f}",))
 
 
 def retract(request: ProxyRequest) -> None:

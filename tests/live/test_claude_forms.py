@@ -121,11 +121,12 @@ async def test_prose_is_not_passed_on(claude: Make, stub_anthropic: StubAnthropi
 
 
 @pytest_twisted.ensureDeferred
-async def test_half_an_object_is_no_answer(claude: Make) -> None:
+@pytest.mark.parametrize(("format", "way"), [(PLACE, "text="), (ANY, "call=answer ")])
+async def test_half_an_object_is_no_answer(format: AnswerFormat, way: str, claude: Make) -> None:
     """What began well and is no object in the end is an error, not a stop."""
     sink = RecordingSink()
     with pytest.raises(AnswerNotJSON):
-        await claude().backend.open(chat('[[stub text={"x": 1]]', settings=TurnSettings(format=PLACE)), sink)
+        await claude().backend.open(chat(f'[[stub {way}{{"x": 1]]', settings=TurnSettings(format=format)), sink)
 
     assert not sink.events or not hasattr(sink.events[-1], "reason")
 

@@ -166,6 +166,7 @@ async def test_the_cli_sees_little_of_the_daemons_environment(claude: Make) -> N
         "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK",
         "CLAUDE_CODE_DISABLE_REFUSAL_RETRY",
         "CLAUDE_CODE_DISABLE_LEGACY_MODEL_REMAP",
+        "CLAUDE_CODE_THINKING_DISPLAY_UPDATES",
         "CLAUDE_AGENT_SDK_MCP_NO_PREFIX",
         "ENABLE_TOOL_SEARCH",
         "MAX_MCP_OUTPUT_TOKENS",

@@ -34,6 +34,8 @@ class Process:
     """User messages that it has not answered."""
     gone: bool = False
     exited: bool = False
+    cost: float | None = None
+    """What it says that it has cost; None when it does not answer that."""
     _unread: bytes = b""
 
     # -- What a test tells it -------------------------------------------------
@@ -45,6 +47,16 @@ class Process:
         delta = {"type": "text_delta", "text": text}
         self.say(type="stream_event", event={"type": "content_block_delta", "index": 0, "delta": delta})
         self.finish(is_error=False, result=text, stop_reason="end_turn")
+
+    def call(self, *names: str) -> None:
+        """Call functions."""
+        self.say(type="system", subtype="init", session_id=self.session_id)
+        self.say(type="stream_event", event={"type": "message_start", "message": {"usage": {"input_tokens": 1}}})
+        for name in names:
+            block = {"type": "tool_use", "id": f"toolu_{name}", "name": name, "input": {}}
+            self.say(type="stream_event", event={"type": "content_block_start", "index": 0, "content_block": block})
+        event = {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 1}}
+        self.say(type="stream_event", event=event)
 
     def refuse(self, status: int) -> None:
         """End a turn with an error of the API."""
@@ -88,7 +100,12 @@ class Process:
             if line["type"] == "user":
                 self.turns += 1
             elif line["type"] == "control_request":
-                response = {"subtype": "success", "request_id": line["request_id"], "response": {}}
+                payload: dict[str, Any] = {}
+                if line["request"]["subtype"] == "get_usage":
+                    if self.cost is None:
+                        continue
+                    payload = {"session": {"total_cost_usd": self.cost}}
+                response = {"subtype": "success", "request_id": line["request_id"], "response": payload}
                 self.clock.callLater(0.01, self.say, type="control_response", response=response)
 
     def closeStdin(self) -> None:

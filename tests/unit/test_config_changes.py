@@ -39,8 +39,8 @@ def test_changes(old: dict[str, str], new: dict[str, str], said: list[str]) -> N
 
 def test_what_is_live() -> None:
     """
-    Who may come in, how often, under which names of models, and what is logged: nothing else changes in a running
-    daemon.
+    Who may come in, how often, under which names of models, what answers show, and what is logged: nothing else changes
+    in a running daemon.
     """
     assert {
         "API_KEY",
@@ -53,6 +53,7 @@ def test_what_is_live() -> None:
         "RATE_LIMIT_PER_KEY",
         "RATE_LIMIT_PER_SESSION",
         "RATE_LIMIT_WINDOW_MS",
+        "REASONING",
         "REQUIRE_AUTH",
     } == {name for name, row in SETTINGS.items() if row.live}
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claudeproxy.core.chat import Document, Image, Message, Part, Role, Text, ToolCall, ToolResult
-from claudeproxy.core.history import check_results, history_digest, split_history
+from claudeproxy.core.history import as_called, check_results, history_digest, split_history
 from claudeproxy.core.tools import Tool
 from claudeproxy.errors import InvalidValue
 
@@ -74,6 +74,29 @@ def test_results_that_fit() -> None:
     """With results the user may say something, and without calls anything."""
     check_results((Message(Role.ASSISTANT, [CALL]),), (Message(Role.USER, [RESULT]), Message(Role.USER, "hello")))
     check_results((), (Message(Role.USER, "hello"),))
+
+
+def test_results_without_the_ids_of_their_calls() -> None:
+    """A client that has names for the calls alone, in their order, returns what they are known by."""
+    known = (Message(Role.USER, "x"), Message(Role.ASSISTANT, [ToolCall("a", "f", "{}"), ToolCall("b", "g", "{}")]))
+    given = (Message(Role.ASSISTANT, [ToolCall("1", "f", "{}"), ToolCall("2", "g", "{}")]),)
+    new = (Message(Role.USER, [ToolResult("2"), Text("hello")]), Message(Role.USER, [ToolResult("1")]))
+
+    assert as_called(known, given, new) == (
+        Message(Role.USER, [ToolResult("b"), Text("hello")]),
+        Message(Role.USER, [ToolResult("a")]),
+    )
+    assert as_called(known, (), new) == new
+
+
+@pytest.mark.parametrize("names", [["f"], ["g", "f"], ["f", "g", "f"]])
+def test_results_of_other_calls_stay_what_they_are(names: list[str]) -> None:
+    """Where the client's last answer is another one, nothing is taken for what it is not."""
+    known = (Message(Role.ASSISTANT, [ToolCall("a", "f", "{}"), ToolCall("b", "g", "{}")]),)
+    given = (Message(Role.ASSISTANT, [ToolCall(str(number), name, "{}") for number, name in enumerate(names)]),)
+    new = tuple(Message(Role.USER, [ToolResult(str(number))]) for number, _ in enumerate(names))
+
+    assert as_called(known, given, new) == new
 
 
 @given(messages)

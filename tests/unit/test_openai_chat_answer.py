@@ -5,15 +5,18 @@ Answers in the form of Chat Completions.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from claudeproxy.core.events import Finished, FinishReason, ReasoningDelta, StreamEvent, TextDelta, Usage, UsageReport
-from claudeproxy.wire.openai_chat import CompletionFolder, StreamEncoder
+from claudeproxy.wire.openai_chat import AnswerHead, CompletionFolder, StreamEncoder
 from claudeproxy.wire.sse import EventDecoder
 
 USAGE = Usage(input_tokens=10, cache_read_tokens=20, cache_write_tokens=30, output_tokens=7, reasoning_tokens=4)
@@ -45,11 +48,14 @@ answers = st.lists(st.builds(TextDelta, texts) | st.builds(ReasoningDelta, texts
 endings = st.builds(Finished, st.sampled_from(FinishReason))
 
 
-def stream(events: list[StreamEvent], include_usage: bool = False) -> list[bytes]:
+HEAD = AnswerHead("chatcmpl-1", "gpt-4o", 1700000000)
+
+
+def stream(events: Sequence[StreamEvent], include_usage: bool = False, **head: Any) -> list[bytes]:
     """
     Return what goes out for each of the events.
     """
-    encoder = StreamEncoder("chatcmpl-1", "gpt-4o", 1700000000, include_usage)
+    encoder = StreamEncoder(evolve(HEAD, **head), include_usage)
     return [encoder.encode(event) for event in events]
 
 
@@ -62,11 +68,11 @@ def chunks(written: list[bytes]) -> list[dict[str, Any]]:
     return [json.loads(event.data) for event in events]
 
 
-def whole(events: list[StreamEvent]) -> dict[str, Any]:
+def whole(events: Sequence[StreamEvent], **head: Any) -> dict[str, Any]:
     """
     Return the body of the unstreamed answer.
     """
-    folder = CompletionFolder("chatcmpl-1", "gpt-4o", 1700000000)
+    folder = CompletionFolder(evolve(HEAD, **head))
     for event in events:
         folder.add(event)
     body: dict[str, Any] = json.loads(folder.body())
@@ -127,7 +133,7 @@ def test_an_empty_answer_is_a_whole_stream() -> None:
 def test_a_model_name_cannot_break_the_stream() -> None:
     """The requested name is echoed as it was, whatever characters it has."""
     name = 'm"\n\n}\u2028'
-    written = StreamEncoder("chatcmpl-1", name, 1, False).encode(Finished(FinishReason.STOP))
+    written = StreamEncoder(AnswerHead("chatcmpl-1", name, 1), False).encode(Finished(FinishReason.STOP))
 
     assert {chunk["model"] for chunk in chunks([written])} == {name}
 
@@ -160,6 +166,35 @@ def test_a_whole_answer() -> None:
     }
 
 
+def test_a_cost_is_told_where_it_is_known() -> None:
+    """In USD as the member that OpenRouter has for it; where it is not known, there is no such member."""
+    priced = [UsageReport(evolve(USAGE, cost_usd=0.000103)), Finished(FinishReason.STOP)]
+
+    assert whole(priced)["usage"] == {**USAGE_OBJECT, "cost": 0.000103}
+    assert chunks(stream(priced, include_usage=True))[-1]["usage"] == {**USAGE_OBJECT, "cost": 0.000103}
+    assert "cost" not in chunks(stream(ANSWER, include_usage=True))[-1]["usage"]
+
+
+REFUSED = [UsageReport(USAGE), Finished(FinishReason.CONTENT_FILTER, "It violates the policy.")]
+
+
+@pytest.mark.parametrize(("before", "content"), [([], None), ([TextDelta("Well,")], "Well,")])
+def test_a_refusal_explains_itself(before: list[StreamEvent], content: str | None) -> None:
+    """The explanation is the message's refusal, the reason content_filter; there is no content unless there was."""
+    events = [*before, *REFUSED]
+    choice, read = whole(events)["choices"][0], chunks(stream(events))
+    state = ChatCompletionStreamState()
+    for chunk in read[:-1]:
+        state.handle_chunk(ChatCompletionChunk.model_validate(chunk))
+    streamed = state.current_completion_snapshot.choices[0].message
+
+    assert (choice["finish_reason"], choice["message"]["content"]) == ("content_filter", content)
+    assert choice["message"]["refusal"] == "It violates the policy."
+    assert (streamed.content or None, streamed.refusal) == (content, "It violates the policy.")
+    assert read[0]["choices"][0]["delta"] == {"role": "assistant", "content": "" if content else None}
+    assert read[-1]["choices"][0]["finish_reason"] == "content_filter"
+
+
 def test_an_answer_without_words() -> None:
     """Content is an empty string, and there is no reasoning where there was none."""
     message = whole([UsageReport(USAGE), Finished(FinishReason.CONTENT_FILTER)])["choices"][0]
@@ -170,7 +205,7 @@ def test_an_answer_without_words() -> None:
 
 def test_half_an_answer_has_no_body() -> None:
     """Without its end an answer cannot be taken for a whole one."""
-    folder = CompletionFolder("chatcmpl-1", "gpt-4o", 1)
+    folder = CompletionFolder(HEAD)
     folder.add(TextDelta("Hel"))
 
     with pytest.raises(ValueError, match="not finished"):

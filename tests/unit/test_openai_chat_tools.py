@@ -74,7 +74,7 @@ def test_the_older_parameters_mean_the_same() -> None:
     body = decoded(HELLO, functions=[{"name": "f", "parameters": SCHEMA}], function_call={"name": "f"})
 
     assert body.tools == (Tool("f", "", SCHEMA, None),)
-    assert body.settings.tool_choice == ToolChoice(ToolUse.ONE, "f")
+    assert body.settings.tool_choice == ToolChoice(ToolUse.ONE, "f", parallel=False)
     assert body.ignored == ()
 
 

@@ -12,10 +12,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from claudeproxy.core.events import Finished, FinishReason, ReasoningDelta, TextDelta, Usage, UsageReport
+from claudeproxy.core.events import (
+    Finished,
+    FinishReason,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallStarted,
+    Usage,
+    UsageReport,
+)
 from claudeproxy.errors import BackendError
 from claudeproxy.wire.errorbody import openai_error
-from claudeproxy.wire.openai_chat import CompletionFolder, StreamEncoder, decode_request
+from claudeproxy.wire.openai_chat import AnswerHead, CompletionFolder, StreamEncoder, decode_request
 from claudeproxy.wire.openai_chat.schema import ChatCompletionRequest
 from claudeproxy.wire.openapi import document, page
 from claudeproxy.wire.openapi.answers import ChatCompletion, ChatCompletionChunk, ErrorBody
@@ -29,8 +38,10 @@ PAGE = page(DOCUMENT)
 EVENTS = (
     ReasoningDelta("Hm"),
     TextDelta("Hello"),
-    UsageReport(Usage(input_tokens=9, output_tokens=2)),
-    Finished(FinishReason.STOP),
+    ToolCallStarted(0, "toolu_1", "f"),
+    ToolCallDelta(0, "{}"),
+    UsageReport(Usage(input_tokens=9, output_tokens=2, cost_usd=0.01)),
+    Finished(FinishReason.CONTENT_FILTER, "I must not."),
 )
 
 
@@ -74,9 +85,11 @@ def test_the_examples_are_requests(example: dict[str, Any]) -> None:
     assert decode_request(msgspec.json.encode(example["value"])).messages
 
 
-def test_the_answers_are_as_declared() -> None:
+@pytest.mark.parametrize("legacy", [False, True])
+def test_the_answers_are_as_declared(legacy: bool) -> None:
     """Whole answers, chunks and errors have the fields that the document declares, and no others."""
-    folder, encoder = CompletionFolder("id", "sonnet", 1), StreamEncoder("id", "sonnet", 1, include_usage=True)
+    head = AnswerHead("id", "sonnet", 1, legacy_calls=legacy)
+    folder, encoder = CompletionFolder(head), StreamEncoder(head, include_usage=True)
     decoder, chunks = EventDecoder(9999), []
     for event in EVENTS:
         folder.add(event)

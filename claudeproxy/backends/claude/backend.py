@@ -190,7 +190,7 @@ class ClaudeBackend:
             process.needs_history = True
         whole = emulated(turn.conversation, way.refused) if process.needs_history else None
         told = turn_settings(way.settings, turn.session.tools, whole, form=way.tool, parked=parked)
-        process.configure(turn.session.model, told)
+        process.configure(turn.session.model, told, show_reasoning=way.settings.show_reasoning)
         if parked:
             return process.continue_turn(results_of(turn.new, told_whole=whole is not None), sink.event, way.form)
         # With the whole conversation beside it, the message only starts the turn.

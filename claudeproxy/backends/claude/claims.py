@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from claudeproxy.backends.claude.conversations import LiveProcesses, TurnLocks
 from claudeproxy.backends.claude.thoughts import Thoughts
 from claudeproxy.core.chat import ChatRequest, Message, Part, Role, Text
-from claudeproxy.core.history import check_results, history_digest, split_history, split_prefill
+from claudeproxy.core.history import as_called, check_results, history_digest, split_history, split_prefill
 from claudeproxy.core.sessions import Session
 from claudeproxy.errors import InvalidValue, SessionNotFound
 from claudeproxy.interfaces import ISessionStore
@@ -118,12 +118,13 @@ class Claims:
 
     async def _claim_named(self, request: ChatRequest, session_id: str) -> ClaimedTurn:
         # Only what follows the last answer is new, so a client may send its whole history here too.
-        _, new, prefill = _split(request)
+        history, new, prefill = _split(request)
         self._known(session_id, request.tenant)
         await self._locks.acquire(session_id)
         try:
             # The turn before may have changed or ended it.
             session = self._known(session_id, request.tenant)
+            new = as_called(session.messages, history, new)
             check_results(session.messages, new)
         except (SessionNotFound, InvalidValue):
             self._locks.release(session_id)

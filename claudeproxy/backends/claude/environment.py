@@ -48,6 +48,8 @@ class Launch:
     working_directory: Path
     scratch: Path
     """The directory to remove when the process has ended."""
+    own_login: bool = False
+    """Whether the CLI is logged in by itself."""
 
     def clean_up(self) -> None:
         """Remove what the process leaves; a few small files, so it is done on the spot."""
@@ -142,6 +144,7 @@ class Launcher:
             config_directory=config,
             working_directory=working,
             scratch=scratch,
+            own_login=self._config.login,
         )
 
     def version_arguments(self, cli: str) -> tuple[str, ...]:
@@ -195,6 +198,8 @@ class Launcher:
             *("--verbose", "--include-partial-messages"),
             *("--model", self._default_model),
             *("--tools", "", "--strict-mcp-config", "--setting-sources=", "--no-session-persistence"),
+            # What the model thinks is asked for wherever it may think; a turn can do without.
+            *("--thinking-display", "summarized"),
             # Bare is the request without anything of the host; it knows API keys only.
             *(("--bare",) if self._config.api_key or self._config.auth_token else ()),
             f"--session-id={session_id}",
@@ -221,6 +226,8 @@ class Launcher:
             # The client's functions keep their names, and the model is told of all of them.
             "CLAUDE_AGENT_SDK_MCP_NO_PREFIX": "1",
             "ENABLE_TOOL_SEARCH": "false",
+            # A turn that does without what the model thinks gets nothing in its place, such as remarks in between.
+            "CLAUDE_CODE_THINKING_DISPLAY_UPDATES": "0",
             # Tokens; else a long result of a function is put into a file.
             "MAX_MCP_OUTPUT_TOKENS": "1000000000",
             # A model that the client asks for is not replaced by a newer one.

@@ -22,15 +22,16 @@ from zope.interface import implementer
 
 from claudeproxy.backends.claude.caps import Caps
 from claudeproxy.backends.claude.control import Control
+from claudeproxy.backends.claude.costs import Costs
 from claudeproxy.backends.claude.environment import Launch
 from claudeproxy.backends.claude.failures import ended_early, exit_in_words
 from claudeproxy.backends.claude.forms import Form
 from claudeproxy.backends.claude.parking import Parking, Results
 from claudeproxy.backends.claude.reaper import Reaper, signal_group
-from claudeproxy.backends.claude.settings import NEUTRAL
 from claudeproxy.backends.claude.stderr import Stderr
 from claudeproxy.backends.claude.stdin import StdinFeeder
 from claudeproxy.backends.claude.transport import ProcessTransport
+from claudeproxy.backends.claude.tuning import Tuning
 from claudeproxy.backends.claude.turn import Outcome, Turn
 from claudeproxy.backends.claude.usage_limits import UsageLimits
 from claudeproxy.core.chat import Part
@@ -78,18 +79,17 @@ class ClaudeProcess(ProcessProtocol):
     version: str | None = field(init=False, default=None)
     needs_history: bool = field(init=False, default=False)
     """Whether what it has seen is not the conversation, so that each turn has to bring all of it."""
-    cost_usd: float = field(init=False, default=0.0)
     exit_status: str | None = field(init=False, default=None)
     _ending: bool = field(init=False, default=False)
     _exited: bool = field(init=False, default=False)
     _ended: bool = field(init=False, default=False)
     _deaf: bool = field(init=False, default=False)
     _paused: bool = field(init=False, default=False)
-    _settings: Mapping[str, object] = field(init=False, default=NEUTRAL)
-    _model: str = field(init=False)
     _turn: Turn | None = field(init=False, default=None)
     _parking: Parking = field(init=False, factory=Parking)
     _control: Control = field(init=False)
+    _tuning: Tuning = field(init=False)
+    _costs: Costs = field(init=False)
     _stderr: Stderr = field(init=False)
     _transport: ProcessTransport = field(init=False)
     _pid: int = field(init=False)
@@ -98,13 +98,14 @@ class ClaudeProcess(ProcessProtocol):
     _reaper: Reaper = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._model = self.launch.model
         self._framer = LineFramer(self._caps.line)
         self._stderr = Stderr(self._caps.stderr)
         self._reaper = Reaper(self, self._clock)
         self._control = Control(
             self._clock, self._start_timeout, lambda line: self._stdin.write(line), self._does_not_start
         )
+        self._tuning = Tuning(self._control, self.launch.model, self._must_succeed)
+        self._costs = Costs(self._control, self._clock, not self.launch.own_login)
 
     def __repr__(self) -> str:
         # The launch holds the credentials.
@@ -162,20 +163,15 @@ class ClaudeProcess(ProcessProtocol):
         self._parking.tools = tools
         self._control.ask(lambda request_id: claude_cli.initialize(request_id, system, tools), self._must_succeed)
 
-    def configure(self, model: str, settings: Mapping[str, object]) -> None:
+    def configure(self, model: str, settings: Mapping[str, object], *, show_reasoning: bool = True) -> None:
         """
-        Set what the turn that follows is to use, if it is not set so already; a refusal fails that turn.
+        Set what the turn that follows is to use; a refusal of model or settings fails that turn.
 
-        The model of a process that has seen messages must not change: the CLI would write the change into them.
+        The model of a process that has seen messages must not change: the CLI would write the change into them. A
+        parked process goes on to show what the model thinks, or not, as its turn began (seen).
         """
-        changes: dict[str, object] = {} if settings == self._settings else dict(settings)
-        if model != self._model:
-            changes["model"] = model
-        if not changes:
-            # Each request costs the CLI some 10 ms before it turns to the message.
-            return
-        self._settings, self._model = settings, model
-        self._control.ask(lambda request_id: claude_cli.apply_settings(request_id, changes), self._must_succeed)
+        self._tuning.set(model, settings)
+        self._tuning.show_reasoning(show_reasoning)
 
     def run_turn(
         self, parts: tuple[Part, ...], emit: Callable[[StreamEvent], None], form: Form | None = None
@@ -209,9 +205,8 @@ class ClaudeProcess(ProcessProtocol):
             self.end()
 
         done: Deferred[Outcome] = Deferred(cancelled)
-        session_id, most = self.launch.session_id, self._caps.output
-        turn = Turn(emit, session_id, most, self.cost_usd, self._limits, self._park, form, done)
-        self._turn = turn
+        session_id, most, charge = self.launch.session_id, self._caps.output, self._costs.charge
+        self._turn = turn = Turn(emit, session_id, most, charge, self._limits, self._park, form, done)
         self._stdin.write(line())
         return done
 
@@ -303,6 +298,7 @@ class ClaudeProcess(ProcessProtocol):
         self._ended = self._exited = True
         self._reaper.finished()
         self._control.heard()
+        self._costs.close()
         self._stdin.close()
         self._stderr.closed()
         turn, self._turn = self._turn, None
@@ -355,7 +351,8 @@ class ClaudeProcess(ProcessProtocol):
             case ControlRequest(request_id=request_id, subtype=subtype):
                 self._stdin.write(claude_cli.refuse_request(request_id, f"claudeproxy does not serve {subtype}"))
             case TurnResult():
-                self._turn_ended(line)
+                if (turn := self._let_go_of_turn()) is not None:
+                    turn.line(line)
             case LimitSignal(limit=limit):
                 self._limits.note(limit)
             case _:
@@ -364,19 +361,22 @@ class ClaudeProcess(ProcessProtocol):
                 if self._turn is not None:
                     self._turn.line(line)
 
-    def _park(self, calls: tuple[str, ...]) -> None:
-        self._turn = None
-        self._parking.park(calls)
-        if self._paused:
-            self.resumeProducing()
+    def _park(self, calls: tuple[str, ...], parked: Callable[[float | None], None]) -> None:
+        turn = self._turn
 
-    def _turn_ended(self, result: TurnResult) -> None:
+        def told(cost: float | None) -> None:
+            if self._turn is turn:
+                self._let_go_of_turn()
+                self._parking.park(calls)
+                parked(cost)
+
+        self._costs.ask(told)
+
+    def _let_go_of_turn(self) -> Turn | None:
         turn, self._turn = self._turn, None
-        self.cost_usd = result.total_cost_usd
         if self._paused:
             self.resumeProducing()
-        if turn is not None:
-            turn.line(result)
+        return turn
 
     def _fault(self, error: ClaudeProxyError) -> None:
         """

@@ -77,10 +77,12 @@ class Turn:
     """The id that the CLI must answer with."""
     _max_output: int
     """Bytes that the answer may have: text, reasoning and arguments of calls together, in UTF-8."""
-    _cost_before: float
+    _charge: Callable[[float], float]
+    """Returns what the turn costs when the process has cost so much in all, in USD."""
     _limits: UsageLimits
-    _parked: Callable[[tuple[str, ...]], None]
-    """Called with the ids of the functions' calls, when the process begins to wait for what they return."""
+    _park: Callable[[tuple[str, ...], Callable[[float | None], None]], None]
+    """Called with the ids of the functions' calls, when the process is to wait for what they return; calls back with
+    what the turn costs, if that is known, when it does."""
     _form: Form | None
     """What the answer's text has to be."""
     done: Deferred[Outcome]
@@ -94,6 +96,8 @@ class Turn:
     _input_usage: Usage = field(init=False, factory=Usage)
     _counted: Usage | None = field(init=False, default=None)
     """Of the answer, once it is complete; the result line sums up all answers since the user spoke."""
+    _refusal: str = field(init=False, default="")
+    """Why the model refuses."""
     _resets_at: float | None = field(init=False, default=None)
     """When the usage limit is reset for which the API refused, in seconds since the epoch."""
 
@@ -162,7 +166,8 @@ class Turn:
                 self._input(text)
             case MessageStart(usage=usage):
                 self._input_usage = usage
-            case MessageStop(reason=reason, usage=usage):
+            case MessageStop(reason=reason, usage=usage, explanation=explanation):
+                self._refusal = explanation if finish_reason(reason) is FinishReason.CONTENT_FILTER else ""
                 self._counted = evolve(
                     self._input_usage, output_tokens=usage.output_tokens, reasoning_tokens=usage.reasoning_tokens
                 )
@@ -219,10 +224,18 @@ class Turn:
         if self._call_ids:
             # The CLI answers by itself what it cannot read, and asks the model again; so it does with half a call.
             clean = reached is FinishReason.TOOL_CALLS and self._answer.well_called
-            if clean:
-                self._parked(tuple(self._call_ids))
-            answered = clean and not self._answer.calls
-            self._finish(usage, FinishReason.STOP if answered else reached, clean=clean)
+            if not clean:
+                self._finish(usage, reached, clean=False)
+                return
+            answered = FinishReason.TOOL_CALLS if self._answer.calls else FinishReason.STOP
+            # What is wrong with the answer is found before the process waits behind it.
+            self._complete(answered)
+
+            def parked(cost: float | None) -> None:
+                if not self.over:
+                    self._finish(evolve(usage, cost_usd=cost), answered, clean=True)
+
+            self._park(tuple(self._call_ids), parked)
         elif reached is not FinishReason.STOP or (reason in _ENDS and not self._answer.text):
             # The CLI does not take this for an end: it tells the model to go on (seen), as nobody asked it to.
             self._finish(usage, reached, clean=False)
@@ -235,18 +248,24 @@ class Turn:
             resets_at = self._resets_at if self._resets_at is not None else reset_time(result.text)
             self.fail(failure_of(result, self._limits.wait(resets_at)))
             return
-        # The total runs on over the life of the process.
-        cost = max(0.0, result.total_cost_usd - self._cost_before)
-        self._finish(
-            evolve(self._counted or result.usage, cost_usd=cost), finish_reason(result.stop_reason), clean=True
-        )
+        usage = evolve(self._counted or result.usage, cost_usd=self._charge(result.total_cost_usd))
+        self._finish(usage, finish_reason(result.stop_reason), clean=True)
+
+    def _complete(self, reason: FinishReason) -> None:
+        """
+        Say what an answer in a form still lacks.
+
+        :raises AnswerNotJSON: it stops, and is no object.
+        """
+        form, self._form = self._form, None
+        if form is not None and reason is FinishReason.STOP:
+            self._add(form.missing(self._answer.text), self._say)
 
     def _finish(self, usage: Usage, reason: FinishReason, *, clean: bool) -> None:
-        if self._form is not None and reason is FinishReason.STOP:
-            self._add(self._form.missing(self._answer.text), self._say)
+        self._complete(reason)
         if self.over:
             return
         self._emit(UsageReport(usage))
-        self._emit(Finished(reason))
+        self._emit(Finished(reason, self._refusal))
         self.over = True
         self.done.callback(Outcome(self._answer.parts, clean))

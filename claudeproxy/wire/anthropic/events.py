@@ -4,6 +4,8 @@ Stream events of the Messages API, decoded to the neutral model.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from attrs import frozen
 
@@ -70,6 +72,8 @@ class MessageStop:
     reason: str
     usage: Usage
     """Output tokens are the whole message's; input tokens may be left out."""
+    explanation: str = ""
+    """Why, for people: of a refusal, if the API gives one."""
 
 
 @frozen
@@ -117,6 +121,7 @@ class _Delta(msgspec.Struct):
     partial_json: str = ""
     signature: str = ""
     stop_reason: str | None = None
+    stop_details: Any = None
 
 
 class _Message(msgspec.Struct):
@@ -183,9 +188,15 @@ def decode_event(event: bytes) -> ModelOutput | None:
         case "message_start" if decoded.message is not None:
             return MessageStart((decoded.message.usage or TokenCounts()).usage())
         case "message_delta" if delta is not None and delta.stop_reason is not None:
-            return MessageStop(delta.stop_reason, (decoded.usage or TokenCounts()).usage())
+            usage = (decoded.usage or TokenCounts()).usage()
+            return MessageStop(delta.stop_reason, usage, _explanation(delta.stop_details))
         case _:
             return None
+
+
+def _explanation(details: Any) -> str:
+    explanation = details.get("explanation") if isinstance(details, dict) else None
+    return explanation if isinstance(explanation, str) else ""
 
 
 def _begun(block: _Block) -> ModelOutput | None:

@@ -29,6 +29,7 @@ __all__ = [
     "TurnResult",
     "binary_version",
     "decode_line",
+    "session_cost",
 ]
 
 TESTED_VERSION = "2.1.329"
@@ -248,6 +249,14 @@ class _Version(msgspec.Struct):
     version: str | None = None
 
 
+class _SessionUsage(msgspec.Struct):
+    total_cost_usd: float | None = None
+
+
+class _Usage(msgspec.Struct):
+    session: _SessionUsage | None = None
+
+
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_response = msgspec.json.Decoder(_Response).decode
 _decode_request = msgspec.json.Decoder(_Request).decode
@@ -255,6 +264,7 @@ _decode_init = msgspec.json.Decoder(_Init).decode
 _decode_assistant = msgspec.json.Decoder(_Assistant).decode
 _decode_result = msgspec.json.Decoder(_Result).decode
 _decode_version = msgspec.json.Decoder(_Version).decode
+_decode_usage = msgspec.json.Decoder(_Usage).decode
 _decode_rate_limit = msgspec.json.Decoder(_RateLimit).decode
 
 
@@ -356,3 +366,14 @@ def binary_version(response: ControlResponse) -> str | None:
         return _decode_version(response.payload).version
     except msgspec.DecodeError:
         return None
+
+
+def session_cost(response: ControlResponse) -> float | None:
+    """
+    Return what the process has cost since it started, in USD, as ``get_usage`` was answered; None if it was not said.
+    """
+    try:
+        usage = _decode_usage(response.payload)
+    except msgspec.DecodeError:
+        return None
+    return None if usage.session is None else usage.session.total_cost_usd

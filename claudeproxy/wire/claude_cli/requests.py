@@ -15,10 +15,12 @@ from claudeproxy.wire.claude_cli.lines import McpRequest
 
 __all__ = [
     "apply_settings",
+    "ask_cost",
     "initialize",
     "interrupt",
     "mcp_answer",
     "refuse_request",
+    "show_thinking",
     "simple_request",
     "tool_answer",
     "user_line",
@@ -119,12 +121,30 @@ def apply_settings(request_id: str, settings: Mapping[str, Any]) -> bytes:
     return _request(request_id, {"subtype": "apply_flag_settings", "settings": settings})
 
 
+def show_thinking(request_id: str, shown: bool) -> bytes:
+    """
+    Have the API send a summary of what the model thinks, or nothing of it, in the turns that follow.
+
+    The CLI says so in each request in which the model may think, with the budget or without as the model wants it; in
+    ``CLAUDE_CODE_EXTRA_BODY`` all of that would have to be known. The tokens that it may think are not touched.
+    """
+    display = "summarized" if shown else "omitted"
+    return _request(request_id, {"subtype": "set_max_thinking_tokens", "thinking_display": display})
+
+
 def refuse_request(request_id: str, message: str) -> bytes:
     """
     Answer a control request of the CLI with an error, so that it does not wait.
     """
     response = {"subtype": "error", "request_id": request_id, "error": message}
     return _encode({"type": "control_response", "response": response}) + b"\n"
+
+
+def ask_cost(request_id: str) -> bytes:
+    """
+    Ask what the process has used and cost so far, to the token; without the part that looks through transcripts.
+    """
+    return _request(request_id, {"subtype": "get_usage", "skip_behaviors": True, "detached": True})
 
 
 def user_line(parts: Sequence[Part], uuid: str) -> bytes:

@@ -14,7 +14,7 @@ from claudeproxy.core.tools import Tool, ToolChoice
 from claudeproxy.wire.openai_chat.formats import decode_format
 from claudeproxy.wire.openai_chat.messages import decode_messages
 from claudeproxy.wire.openai_chat.schema import ChatCompletionRequest, RequestHead
-from claudeproxy.wire.openai_chat.tools import decode_tool_choice, decode_tools
+from claudeproxy.wire.openai_chat.tools import decode_tool_choice, decode_tools, has_legacy_calls
 from claudeproxy.wire.validation import decode, invalid, missing, unsupported
 
 __all__ = ["TAKES_EFFECT", "ChatBody", "Peek", "decode_request", "peek"]
@@ -51,6 +51,8 @@ class ChatBody:
     """Whether the stream is to end with its usage."""
     ignored: tuple[str, ...]
     """Parameters that were accepted without effect, in the order of the request; fit for a header."""
+    legacy_calls: bool = False
+    """Whether the answer is to have a call in the form that came before ``tool_calls``."""
 
 
 _HEAD = msgspec.json.Decoder(RequestHead)
@@ -132,6 +134,7 @@ def decode_request(body: bytes) -> ChatBody:
         stream=bool(request.stream),
         include_usage=options is not None and bool(options.include_usage),
         ignored=_ignored(body),
+        legacy_calls=has_legacy_calls(request),
     )
 
 

@@ -17,7 +17,7 @@ from claudeproxy.wire.openai_chat.schema import (
 )
 from claudeproxy.wire.validation import invalid, missing, unsupported
 
-__all__ = ["decode_tool_choice", "decode_tools"]
+__all__ = ["decode_tool_choice", "decode_tools", "has_legacy_calls"]
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _NO_ARGUMENTS = {"type": "object", "properties": {}}
@@ -33,12 +33,20 @@ def decode_tools(request: ChatCompletionRequest) -> tuple[Tool, ...]:
     tools = [_tool(tool, f"tools[{index}]") for index, tool in enumerate(request.tools or ())]
     tools += [_function(function, f"functions[{index}]") for index, function in enumerate(request.functions or ())]
     names: set[str] = set()
+    newer = len(request.tools or ())
     for index, tool in enumerate(tools):
         if tool.name in names:
-            where = f"tools[{index}].function.name" if request.tools else f"functions[{index}].name"
+            where = f"tools[{index}].function.name" if index < newer else f"functions[{index - newer}].name"
             raise invalid(where, f"a name that no other function has, not {tool.name!r} again")
         names.add(tool.name)
     return tuple(tools)
+
+
+def has_legacy_calls(request: ChatCompletionRequest) -> bool:
+    """
+    Whether the client knows only the older form of a call, of which an answer holds one.
+    """
+    return bool(request.functions) and not request.tools
 
 
 def decode_tool_choice(request: ChatCompletionRequest, tools: tuple[Tool, ...]) -> ToolChoice:
@@ -47,7 +55,7 @@ def decode_tool_choice(request: ChatCompletionRequest, tools: tuple[Tool, ...]) 
 
     :raises InvalidValue: it is to call one that there is not.
     """
-    parallel = request.parallel_tool_calls is not False
+    parallel = request.parallel_tool_calls is not False and not has_legacy_calls(request)
     choice = request.tool_choice if request.tool_choice is not None else request.function_call
     param = "tool_choice" if request.tool_choice is not None else "function_call"
     if isinstance(choice, str):

@@ -71,7 +71,8 @@ class CompletionTokensDetails(Struct):
 
 class CompletionUsage(Struct):
     """
-    The tokens of this request; those of the cache are part of the prompt's, those of thinking of the completion's.
+    The tokens of this request; those of the cache are part of the prompt's, those of thinking of the completion's. The
+    cost is in USD.
     """
 
     prompt_tokens: int
@@ -81,11 +82,32 @@ class CompletionUsage(Struct):
     completion_tokens_details: CompletionTokensDetails | UnsetType = UNSET
     cache_read_input_tokens: int | UnsetType = UNSET
     cache_creation_input_tokens: int | UnsetType = UNSET
+    cost: float | UnsetType = UNSET
+
+
+class Function(Struct):
+    """
+    A function that the model calls, and with what: the text of a JSON object.
+    """
+
+    name: str
+    arguments: str
+
+
+class ToolCall(Struct):
+    """
+    A call, whose result a message of role ``tool`` is to bring.
+    """
+
+    id: str
+    type: Literal["function"]
+    function: Function
 
 
 class AssistantMessage(Struct):
     """
-    The answer. The thinking that led to it is in two fields with the same text, since clients read either.
+    The answer. The thinking that led to it is in two fields with the same text, since clients read either. To a request
+    with ``functions`` alone there is a ``function_call`` in the place of ``tool_calls``.
     """
 
     role: Literal["assistant"]
@@ -94,6 +116,8 @@ class AssistantMessage(Struct):
     annotations: list[Any] | UnsetType = UNSET
     reasoning_content: str | UnsetType = UNSET
     reasoning: str | UnsetType = UNSET
+    tool_calls: list[ToolCall] | UnsetType = UNSET
+    function_call: Function | UnsetType = UNSET
 
 
 class Choice(Struct):
@@ -122,6 +146,26 @@ class ChatCompletion(Struct):
     system_fingerprint: str | UnsetType | None = UNSET
 
 
+class FunctionDelta(Struct):
+    """
+    The function's name at first, then pieces of its arguments.
+    """
+
+    arguments: str
+    name: str | UnsetType = UNSET
+
+
+class ToolCallDelta(Struct):
+    """
+    A call begins, with its id, or goes on.
+    """
+
+    index: int
+    function: FunctionDelta
+    id: str | UnsetType = UNSET
+    type: Literal["function"] | UnsetType = UNSET
+
+
 class Delta(Struct):
     """
     What has come since the chunk before. The first has the role, the last nothing.
@@ -131,6 +175,9 @@ class Delta(Struct):
     content: str | UnsetType | None = UNSET
     reasoning_content: str | UnsetType = UNSET
     reasoning: str | UnsetType = UNSET
+    refusal: str | UnsetType = UNSET
+    tool_calls: list[ToolCallDelta] | UnsetType = UNSET
+    function_call: FunctionDelta | UnsetType = UNSET
 
 
 class ChunkChoice(Struct):

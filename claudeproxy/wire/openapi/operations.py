@@ -52,6 +52,9 @@ HEADERS = {
         "Claude Code only: present when the session is new.", {"type": "string", "enum": ["true"]}
     ),
     "X-Claude-Ignored-Params": Header("Claude Code only: parameters without effect, comma-separated."),
+    "X-Claude-Cost-USD": Header(
+        "Claude Code only: what the turn costs, where that is known; a stream says it in its usage.", {"type": "number"}
+    ),
     "Idempotent-Replayed": Header(
         "Present when the answer is that of an earlier request with the same key.", {"type": "string", "enum": ["true"]}
     ),
@@ -192,6 +195,7 @@ OPERATIONS = (
                     "X-Claude-Session-ID",
                     "X-Claude-Session-Created",
                     "X-Claude-Ignored-Params",
+                    "X-Claude-Cost-USD",
                     "Idempotent-Replayed",
                     "X-Upstream-Request-ID",
                 ),

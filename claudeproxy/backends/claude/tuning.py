@@ -1,0 +1,49 @@
+"""
+What one process is set to, as far as turns differ in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from attrs import define, field
+
+from claudeproxy.backends.claude.control import Control
+from claudeproxy.backends.claude.settings import NEUTRAL
+from claudeproxy.wire.claude_cli import ControlResponse, apply_settings, show_thinking
+
+__all__ = ["Tuning"]
+
+
+@define
+class Tuning:
+    """
+    Knows what a process was told last, and tells it no more than what is new: each request costs the CLI some 10 ms
+    before it turns to the message.
+    """
+
+    _control: Control
+    _model: str
+    _must_succeed: Callable[[ControlResponse], None]
+    """Called with the answers whose refusal fails the turn."""
+    _settings: Mapping[str, object] = field(init=False, default=NEUTRAL)
+    _shows_reasoning: bool = field(init=False, default=True)
+
+    def set(self, model: str, settings: Mapping[str, object]) -> None:
+        """
+        Set the model and the CLI's settings.
+        """
+        changes: dict[str, object] = {} if settings == self._settings else dict(settings)
+        if model != self._model:
+            changes["model"] = model
+        if changes:
+            self._settings, self._model = settings, model
+            self._control.ask(lambda request_id: apply_settings(request_id, changes), self._must_succeed)
+
+    def show_reasoning(self, shown: bool) -> None:
+        """
+        Have the answers show what the model thinks, or not. It is a matter of display: a refusal changes nothing.
+        """
+        if shown != self._shows_reasoning:
+            self._shows_reasoning = shown
+            self._control.ask(lambda request_id: show_thinking(request_id, shown), lambda response: None)
