@@ -57,19 +57,24 @@ class Case:
 @frozen
 class Played:
     """
-    A case, seen from both ends.
+    A case, seen from both ends; fails when its client met an exception.
     """
 
-    requests: Sequence[Any]
-    """The bodies of the requests of it that reached the model's API."""
+    _requests: Sequence[Any]
     _seen: Any = None
     _thrown: str = ""
 
     @property
     def seen(self) -> Any:
-        """What the client saw; fails when it saw an exception."""
+        """What the client saw."""
         assert not self._thrown, self._thrown
         return self._seen
+
+    @property
+    def requests(self) -> Sequence[Any]:
+        """The bodies of the requests of it that reached the model's API."""
+        assert not self._thrown, self._thrown
+        return self._requests
 
 
 def environments() -> Path:

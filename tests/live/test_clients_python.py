@@ -132,6 +132,46 @@ def test_a_conversation_goes_on(played: Played) -> None:
     assert [role for role in roles if role != "system"] == ["user", "assistant", "user"]
 
 
+# -- Reasoning ----------------------------------------------------------------
+
+
+@cases(
+    "[[stub thinking=Let me think. text=Done.]]",
+    *("openai-reasoning", "openai-reasoning_streamed", "llama_index-reasoning", "llama_index-reasoning_streamed"),
+    *("pydantic_ai-reasoning", "pydantic_ai-reasoning_streamed"),
+)
+def test_reasoning(played: Played) -> None:
+    """What the model thought comes once and apart from its words, and it takes as much effort as the client says."""
+    (request,) = played.requests
+    assert played.seen == {"reasoning": "Let me think.", "text": "Done."}
+    assert request["output_config"]["effort"] == "low"
+
+
+@cases("[[stub thinking=Let me think. text=Done.]]", "langchain-reasoning", "llm-reasoning")
+def test_reasoning_that_is_not_shown(played: Played) -> None:
+    """A client with no place for it gets the words alone."""
+    (request,) = played.requests
+    assert played.seen == {"text": "Done."}
+    assert request["output_config"]["effort"] == "low"
+
+
+@cases("[[stub thinking=Let me think. text=Done.]]", "aider-reasoning", "aider-reasoning_streamed")
+def test_reasoning_that_aider_shows(played: Played) -> None:
+    """It comes between headings of aider's."""
+    lines = [line for line in played.seen["text"].splitlines() if line]
+    assert lines[lines.index("Let me think.") - 1].endswith("**THINKING**")
+    assert lines.count("Let me think.") == lines.count("Done.") == 1
+
+
+@cases(CALLS.replace("[[stub ", "[[stub thinking=Two calls. "), "pydantic_ai-reasoning_before_tools")
+def test_reasoning_before_calls(played: Played) -> None:
+    """What was thought before calls comes with them, and the model has it when it goes on."""
+    _, second = played.requests
+    assert played.seen["reasoning"] == ["Two calls."]
+    assert "42; 2" in played.seen["text"]
+    assert [block["thinking"] for block in blocks(second["messages"], "thinking")] == ["Two calls."]
+
+
 # -- Functions ----------------------------------------------------------------
 
 

@@ -38,6 +38,16 @@ def stream(prompt: str) -> Any:
 
 
 @case
+def reasoning(prompt: str) -> Any:
+    return aider(prompt, "--chat-mode", "ask", "--no-stream", "--reasoning-effort", "low")
+
+
+@case
+def reasoning_streamed(prompt: str) -> Any:
+    return aider(prompt, "--chat-mode", "ask", "--reasoning-effort", "low")
+
+
+@case
 def edit(prompt: str) -> Any:
     return aider(prompt, "--edit-format", "diff", "--no-stream")
 

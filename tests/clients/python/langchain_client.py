@@ -111,6 +111,12 @@ def agent_by_response_format(prompt: str) -> Any:
 
 
 @case
+def reasoning(prompt: str) -> Any:
+    """It has no place for what the model thought."""
+    return {"text": model.bind(reasoning_effort="low").invoke(prompt).content}
+
+
+@case
 def image(prompt: str) -> Any:
     picture = {"type": "image", "base64": b64encode(IMAGE.read_bytes()).decode(), "mime_type": "image/png"}
     return {"text": model.invoke([HumanMessage(content=[{"type": "text", "text": prompt}, picture])]).content}

@@ -8,6 +8,7 @@ from typing import Any
 
 from case import API_KEY, BASE_URL, IMAGE, MODEL, Person, add, case, documented, main, printed
 from llama_index.core.agent.workflow import AgentStream, FunctionAgent
+from llama_index.core.base.llms.types import ThinkingBlock
 from llama_index.core.llms import ChatMessage, ImageBlock, TextBlock
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
@@ -96,6 +97,23 @@ def schema_streamed(prompt: str) -> Any:
     parts = model(structured=True).stream_structured_predict(Person, ASK, asked=prompt)
     partial = [part.model_dump() for part in parts]
     return {"value": partial[-1], "partial": partial}
+
+
+def thought_and_said(message: ChatMessage) -> Any:
+    """Return the blocks of an answer, by kind."""
+    thought = "".join(block.content for block in message.blocks if isinstance(block, ThinkingBlock))
+    return {"reasoning": thought, "text": message.content}
+
+
+@case
+def reasoning(prompt: str) -> Any:
+    return thought_and_said(model().chat(user(prompt), reasoning_effort="low").message)
+
+
+@case
+def reasoning_streamed(prompt: str) -> Any:
+    *_, last = model().stream_chat(user(prompt), reasoning_effort="low")
+    return thought_and_said(last.message)
 
 
 @case

@@ -66,6 +66,12 @@ def schema(prompt: str) -> Any:
 
 
 @case
+def reasoning(prompt: str) -> Any:
+    """It has no place for what the model thought."""
+    return {"text": llm(prompt, "-o", "reasoning_effort", "low")}
+
+
+@case
 def image(prompt: str) -> Any:
     return {"text": llm(prompt, "-a", str(IMAGE))}
 

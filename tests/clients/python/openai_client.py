@@ -179,6 +179,28 @@ def json_object(prompt: str) -> Any:
 
 
 @case
+def reasoning(prompt: str) -> Any:
+    """What the model thought, in a field that the package knows nothing of."""
+    raw = completions.with_raw_response.create(model=MODEL, messages=user(prompt), reasoning_effort="low")
+    completion = raw.parse()
+    assert float(raw.headers["X-Claude-Cost-USD"]) == completion.usage.cost > 0
+    message = completion.choices[0].message
+    return {"reasoning": message.reasoning_content, "text": message.content}
+
+
+@case
+def reasoning_streamed(prompt: str) -> Any:
+    options: Any = {"include_usage": True}
+    with completions.stream(
+        model=MODEL, messages=user(prompt), reasoning_effort="low", stream_options=options
+    ) as events:
+        completion = events.get_final_completion()
+    assert completion.usage.cost > 0
+    message = completion.choices[0].message
+    return {"reasoning": message.reasoning_content, "text": message.content}
+
+
+@case
 def image(prompt: str) -> Any:
     parts = [{"type": "text", "text": prompt}, {"type": "image_url", "image_url": {"url": image_url()}}]
     return {"text": completions.create(model=MODEL, messages=user(parts)).choices[0].message.content}

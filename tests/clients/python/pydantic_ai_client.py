@@ -8,10 +8,12 @@ from typing import Any
 
 from case import API_KEY, BASE_URL, IMAGE, MODEL, Person, add, case, documented, image_url, main, printed
 from pydantic_ai import Agent, BinaryContent, ImageUrl, NativeOutput, PromptedOutput, ToolOutput
-from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.messages import ModelMessage, ThinkingPart
+from pydantic_ai.models.openai import OpenAIChatModel, OpenAIChatModelSettings
 from pydantic_ai.providers.openai import OpenAIProvider
 
 model = OpenAIChatModel(MODEL, provider=OpenAIProvider(base_url=BASE_URL, api_key=API_KEY))
+EFFORT = OpenAIChatModelSettings(openai_reasoning_effort="low")
 
 
 def age_of(name: str) -> str:
@@ -75,6 +77,31 @@ async def schema_streamed(prompt: str) -> Any:
 async def agent_by_function(prompt: str) -> Any:
     """An agent that uses its function, and then gives an object by a further one."""
     return {"value": (await Agent(model, tools=[age_of], output_type=Person).run(prompt)).output.model_dump()}
+
+
+def thought(messages: list[ModelMessage]) -> list[str]:
+    """Return what the model thought in a conversation."""
+    return [part.content for message in messages for part in message.parts if isinstance(part, ThinkingPart)]
+
+
+@case
+async def reasoning(prompt: str) -> Any:
+    result = await Agent(model, model_settings=EFFORT).run(prompt)
+    return {"reasoning": "".join(thought(result.all_messages())), "text": result.output}
+
+
+@case
+async def reasoning_streamed(prompt: str) -> Any:
+    async with Agent(model, model_settings=EFFORT).run_stream(prompt) as answer:
+        text = await answer.get_output()
+    return {"reasoning": "".join(thought(answer.all_messages())), "text": text}
+
+
+@case
+async def reasoning_before_tools(prompt: str) -> Any:
+    """What was thought before the calls goes back with their results."""
+    result = await Agent(model, tools=[add], model_settings=EFFORT).run(prompt)
+    return {"reasoning": thought(result.all_messages()), "text": result.output}
 
 
 @case
