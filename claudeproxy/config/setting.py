@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 from attrs import AttrsInstance, field, fields, frozen
 
-from claudeproxy.config.kinds import Kind
+from claudeproxy.config.kinds import Kind, Milliseconds
 
-__all__ = ["Section", "Setting", "section_settings", "setting"]
+__all__ = ["Section", "Setting", "request_timeout", "section_settings", "setting"]
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -70,6 +70,14 @@ def setting(
     row = Setting[Any](name, kind, default, help, computed_default, live)
     declared: Any = field(default=default, metadata={_METADATA_KEY: row})
     return cast(D, declared)
+
+
+def request_timeout() -> float:
+    """
+    Declare the one setting that two sections need.
+    """
+    help = "How long a request may take in all, the wait for a CLI process included."
+    return setting("REQUEST_TIMEOUT_MS", Milliseconds(1), 300.0, help)
 
 
 class Section(AttrsInstance, Protocol):
