@@ -27,7 +27,7 @@ serve: $(RUNTIME) ## Serve for real
 test: $(DEVELOPMENT) ## Run all tests
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-clients: $(DEVELOPMENT) $(CLIENT_EXTRAS:%=$(CLIENTS)/%/.installed) ## Run the tests of clients in Python (needs 1.5 GB)
+clients: $(DEVELOPMENT) $(CLIENT_EXTRAS:%=$(CLIENTS)/%/.installed) ## Run the tests of clients in Python (1.3 GB)
 	CLIENTS=$(CLIENTS) $(BIN)/pytest $(PYTEST_ARGS) tests/live/test_clients_python.py
 
 fuzz: $(DEVELOPMENT) ## Send tens of thousands of odd requests
