@@ -10,6 +10,8 @@ RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
 PACKAGING := setup.py claudeproxy/_version.py
 CLIENTS := $(VENV)/clients
+CLIENT_TESTS := $(sort $(wildcard tests/live/test_clients_*.py)) \
+	tests/live/test_daemon.py::test_the_javascript_sdk_is_served_by_both_backends
 CLIENT_EXTRAS := clients client-aider client-instructor client-llama-index
 
 .PHONY: help demo serve test clients fuzz lint format types bench soak reference clean
@@ -27,8 +29,8 @@ serve: $(RUNTIME) ## Serve for real
 test: $(DEVELOPMENT) ## Run all tests
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-clients: $(DEVELOPMENT) $(CLIENT_EXTRAS:%=$(CLIENTS)/%/.installed) ## Run the tests of clients in Python (1.3 GB)
-	CLIENTS=$(CLIENTS) $(BIN)/pytest $(PYTEST_ARGS) tests/live/test_clients_python.py
+clients: $(DEVELOPMENT) $(CLIENT_EXTRAS:%=$(CLIENTS)/%/.installed) ## Run the tests of real clients (1.6 GB)
+	CLIENTS=$(CLIENTS) $(BIN)/pytest $(PYTEST_ARGS) $(CLIENT_TESTS)
 
 fuzz: $(DEVELOPMENT) ## Send tens of thousands of odd requests
 	FUZZ_CASES="$${FUZZ_CASES:-20000}" $(BIN)/pytest -s tests/memory/test_fuzz.py tests/live/test_fuzz.py
