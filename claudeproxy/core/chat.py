@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from claudeproxy.core.tools import Tool, ToolChoice
 
@@ -149,6 +149,17 @@ def _parts(content: str | Iterable[Part]) -> tuple[Part, ...]:
     return tuple(content)
 
 
+def _worded(parts: Iterable[Any]) -> tuple[Any, ...]:
+    """
+    Leave out texts that say nothing, in results of functions as well.
+    """
+    return tuple(
+        evolve(part, content=_worded(part.content)) if isinstance(part, ToolResult) else part
+        for part in parts
+        if not isinstance(part, Text) or part.text.strip()
+    )
+
+
 @frozen
 class Message:
     """
@@ -164,9 +175,7 @@ class Message:
         """
         The message without texts that say nothing, which the API refuses and the CLI replaces; None if nothing is left.
         """
-        parts = tuple(part for part in self.parts if not isinstance(part, Text) or part.text.strip())
-        if len(parts) == len(self.parts):
-            return self if parts else None
+        parts = _worded(self.parts)
         return Message(self.role, parts) if parts else None
 
     @property

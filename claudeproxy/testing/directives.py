@@ -19,6 +19,7 @@ touching it. Several directives in one text are read as one. The keys::
     every=0.05          seconds between deltas
     thinking=...        a thinking block before the text
     call=f {"x": 1}     a call of the function f; may come several times, and needs no text beside it
+    json=eyJ0Z...       base64 of an object with text, thinking and calls, for what those keys cannot say
     stop=max_tokens     why the answer ends (also: refusal, stop_sequence)
     refuse=format       400 for a request that asks for this (also: system, prefill)
     explanation=...     of a refusal, what it says about itself
@@ -31,13 +32,15 @@ is one word.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Mapping
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
 
-__all__ = ["REFUSALS", "STOPS", "BadDirective", "Directive", "without_directives"]
+__all__ = ["REFUSALS", "STOPS", "BadDirective", "Directive", "in_json", "without_directives"]
 
 STOPS = ("end_turn", "max_tokens", "refusal", "stop_sequence")
 """What ``stop`` may say, in the words of Anthropic's API."""
@@ -93,6 +96,9 @@ class Directive:
             for name, value in _fields(match.group(1)):
                 if name == "call":
                     calls.append(value)
+                elif name == "json":
+                    fields |= value
+                    calls += fields.pop("calls", ())
                 else:
                     fields[name] = value
         return cls(**fields, calls=tuple(calls))
@@ -103,6 +109,14 @@ def without_directives(text: str) -> str:
     Return what the person said beside the directives.
     """
     return _DIRECTIVE.sub("", text).strip()
+
+
+def in_json(*, text: str | None = None, thinking: str | None = None, calls: Sequence[tuple[str, str]] = ()) -> str:
+    """
+    Return the directive for an answer that may hold any characters at all.
+    """
+    wanted = {"text": text, "thinking": thinking, "calls": calls}
+    return f"[[stub json={b64encode(json.dumps(wanted).encode()).decode()}]]"
 
 
 def _one_of(*words: str) -> Callable[[str], str]:
@@ -119,6 +133,13 @@ def _call(word: str) -> tuple[str, str]:
     if not name:
         raise ValueError("a function's name and its arguments")
     return name, arguments
+
+
+def _json(word: str) -> dict[str, Any]:
+    wanted = json.loads(b64decode(word, validate=True))
+    if not isinstance(wanted, dict) or not wanted.keys() <= {"text", "thinking", "calls"}:
+        raise ValueError("an object with text, thinking and calls")
+    return {**wanted, "calls": [(name, arguments) for name, arguments in wanted.get("calls", ())]}
 
 
 def _flag(word: str) -> bool:
@@ -143,6 +164,7 @@ _PARSERS: Mapping[str, Callable[[str], object]] = {
     "every": float,
     "thinking": str,
     "call": _call,
+    "json": _json,
     "stop": _one_of(*STOPS),
     "explanation": str,
     "refuse": _one_of(*REFUSALS),
@@ -154,8 +176,8 @@ _NEXT_KEY = rf"(?=\s+(?:(?:{'|'.join(_PARSERS)})=|(?:mute|hang)\s*$)|$)"
 _FIELD = re.compile(rf"\s*(?:({'|'.join(_PROSE)})=(.*?){_NEXT_KEY}|([\w-]+)(?:=(\S*))?)", re.DOTALL)
 
 
-def _fields(inside: str) -> list[tuple[str, object]]:
-    fields: list[tuple[str, object]] = []
+def _fields(inside: str) -> list[tuple[str, Any]]:
+    fields: list[tuple[str, Any]] = []
     at = 0
     while at < len(inside):
         match = _FIELD.match(inside, at)

@@ -5,7 +5,7 @@ The Claude backend on real processes, for the live tests.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from attrs import define, field
@@ -19,6 +19,7 @@ from claudeproxy.backends.claude.process import ClaudeProcess
 from claudeproxy.config import Config, load
 from claudeproxy.core.chat import ChatRequest, Message, Role, TurnSettings
 from claudeproxy.core.events import Finished, ReasoningDelta, StreamEvent, TextDelta, TurnHead, UsageReport
+from claudeproxy.core.sessions import Session
 from claudeproxy.interfaces import IEventSink
 from claudeproxy.service import claude_backend
 from claudeproxy.store.sessions import MemorySessionStore
@@ -118,19 +119,23 @@ class LiveBackend:
     """
 
     backend: ClaudeBackend
-    _reactor: Any
+    clock: Any
+    """The reactor."""
     spawner: Spawner
     cli: str
     """Its path."""
+    sessions: MemorySessionStore
 
     @classmethod
-    def make(cls, reactor: Any, environ: Mapping[str, str]) -> LiveBackend:
-        """A backend configured by ``environ`` alone; its CLI sees this process's PATH."""
+    def make(cls, reactor: Any, environ: Mapping[str, str], known: Iterable[Session] = ()) -> LiveBackend:
+        """A backend configured by ``environ`` alone, with sessions of before; its CLI sees this process's PATH."""
         config = configured(**environ)
         spawner = Spawner(reactor)
         sessions = MemorySessionStore(reactor, config.sessions.ttl, config.sessions.max_age, config.sessions.max_bytes)
+        for session in known:
+            sessions.put(session)
         backend = claude_backend(reactor, spawner, config, os.environ, sessions)
-        return cls(backend, reactor, spawner, config.claude.path)
+        return cls(backend, reactor, spawner, config.claude.path, sessions)
 
     @property
     def started(self) -> int:
@@ -156,12 +161,12 @@ class LiveBackend:
 
     async def ended_count(self, count: int, within: float = 15.0) -> None:
         """Wait until so many processes have ended."""
-        await until(self._reactor, lambda: self.spawner.ended >= count, within)
+        await until(self.clock, lambda: self.spawner.ended >= count, within)
 
     async def warm(self, count: int) -> None:
         """Wait until so many processes wait, booted."""
         await until(
-            self._reactor,
+            self.clock,
             lambda: self.backend.health().warm == count and all(process.booted for process in self.spawner.started),
         )
 

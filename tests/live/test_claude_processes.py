@@ -170,6 +170,8 @@ async def test_the_cli_sees_little_of_the_daemons_environment(claude: Make) -> N
         "CLAUDE_AGENT_SDK_MCP_NO_PREFIX",
         "ENABLE_TOOL_SEARCH",
         "MAX_MCP_OUTPUT_TOKENS",
+        "DISABLE_COMPACT",
+        "CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE",
         "DISABLE_AUTOUPDATER",
         "CLAUDEPROXY_TEST_ALLOWED",
     }

@@ -55,12 +55,12 @@ def test_a_call_ends_the_answer_when_its_cost_is_known() -> None:
     """Until then the turn is under way; from then on the process is parked."""
     asked = Asked.make(cost=0.25)
     asked.cli.call("f")
-    assert (asked.results, asked.process.running, asked.process.parked) == ([], True, False)
+    assert (asked.results, asked.process.running, asked.process.parking.waits) == ([], True, False)
     asked.clock.advance(0.01)
 
     assert asked.costs == [0.25]
     assert asked.events[-1] == Finished(FinishReason.TOOL_CALLS)
-    assert (len(asked.results), asked.process.running, asked.process.parked) == (1, False, True)
+    assert (len(asked.results), asked.process.running, asked.process.parking.waits) == (1, False, True)
 
 
 def test_a_cli_that_does_not_say_it_holds_nobody_up() -> None:
@@ -72,7 +72,7 @@ def test_a_cli_that_does_not_say_it_holds_nobody_up() -> None:
     asked.clock.advance(0.02)
 
     assert asked.costs == [None]
-    assert asked.process.parked
+    assert asked.process.parking.waits
 
 
 def test_a_turn_that_ends_meanwhile_is_not_parked() -> None:
@@ -83,7 +83,7 @@ def test_a_turn_that_ends_meanwhile_is_not_parked() -> None:
     asked.clock.advance(0.01)
 
     assert len(asked.costs) == 1
-    assert (len(asked.results), asked.process.running, asked.process.parked) == (1, False, False)
+    assert (len(asked.results), asked.process.running, asked.process.parking.waits) == (1, False, False)
 
 
 @pytest.mark.parametrize("ends", ["dies", "cancelled"])

@@ -12,12 +12,12 @@ from zope.interface import implementer
 from claudeproxy.backends.claude.claims import ClaimedTurn, Claims
 from claudeproxy.backends.claude.conversations import LiveProcesses, TurnLocks
 from claudeproxy.backends.claude.environment import Launcher
-from claudeproxy.backends.claude.exchange import are_plain_results, is_plain_prompt, results_of
+from claudeproxy.backends.claude.exchange import are_plain_results, is_plain_answer, is_plain_prompt, results_of
 from claudeproxy.backends.claude.features import Refusals, emulated, features_of
 from claudeproxy.backends.claude.pool import Pool
 from claudeproxy.backends.claude.process import ClaudeProcess
 from claudeproxy.backends.claude.sampling import sampled
-from claudeproxy.backends.claude.settings import turn_settings
+from claudeproxy.backends.claude.settings import kept_settings, turn_settings
 from claudeproxy.backends.claude.turn import Outcome
 from claudeproxy.backends.claude.ways import Way
 from claudeproxy.core.chat import ChatRequest, Text
@@ -155,13 +155,15 @@ class ClaudeBackend:
             raise
         finally:
             sink.flow_ended()
+        if not outcome.clean:
+            # The CLI is about to go on by itself, and each moment counts; an interrupt would come too late to save the
+            # request.
+            process.kill()
+            self._pool.discard(process)
         after = self._claims.settle(turn, outcome.parts)
         if outcome.clean:
+            process.needs_history = process.needs_history or not is_plain_answer(outcome.parts)
             self._live.rest(after, process)
-        else:
-            # The CLI is about to go on by itself; an interrupt would come too late to save the request.
-            self._pool.discard(process)
-            process.kill()
 
     async def _process(self, session: Session, way: Way) -> ClaudeProcess:
         """
@@ -170,7 +172,7 @@ class ClaudeBackend:
         functions = way.functions(session.tools)
         process = self._live.wake(session)
         if process is not None:
-            if set(functions) <= set(process.tools):
+            if set(functions) <= set(process.parking.tools):
                 return process
             # The CLI would answer a call of a function that it does not know, and ask the model again.
             self._pool.discard(process)
@@ -180,22 +182,27 @@ class ClaudeBackend:
         process.needs_history = bool(session.messages)
         return process
 
-    def _ask(self, process: ClaudeProcess, turn: ClaimedTurn, way: Way, sink: IEventSink) -> Deferred[Outcome]:
+    async def _ask(self, process: ClaudeProcess, turn: ClaimedTurn, way: Way, sink: IEventSink) -> Outcome:
         """
         Send what is new; and all that came before it, where the process does not know that or would change it.
         """
-        parked = process.parked
+        keeps, parked = kept_settings(way.settings), process.parking.waits
         plain = are_plain_results(turn.new) if parked else is_plain_prompt(turn.new)
         if turn.prefill or way.tool is not None or not plain:
             process.needs_history = True
+        if parked and process.keeps != keeps:
+            # What the turn began with would leak into this one.
+            await process.leave_turn()
+            parked, process.needs_history = False, True
+        process.keeps = keeps
         whole = emulated(turn.conversation, way.refused) if process.needs_history else None
-        told = turn_settings(way.settings, turn.session.tools, whole, form=way.tool, parked=parked)
+        told = turn_settings(way.settings, turn.session.tools, whole, form=way.tool)
         process.configure(turn.session.model, told, show_reasoning=way.settings.show_reasoning)
         if parked:
-            return process.continue_turn(results_of(turn.new, told_whole=whole is not None), sink.event, way.form)
+            return await process.continue_turn(results_of(turn.new, told_whole=whole is not None), sink.event, way.form)
         # With the whole conversation beside it, the message only starts the turn.
         parts = (Text("."),) if whole is not None else tuple(part for message in turn.new for part in message.parts)
-        return process.run_turn(parts, sink.event, way.form)
+        return await process.run_turn(parts, sink.event, way.form)
 
 
 def _timed_out(result: object, timeout: float) -> None:

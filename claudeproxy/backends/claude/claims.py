@@ -124,7 +124,7 @@ class Claims:
         try:
             # The turn before may have changed or ended it.
             session = self._known(session_id, request.tenant)
-            new = as_called(session.messages, history, new)
+            new = as_called(session.messages, history, _unheard(session, request, new))
             check_results(session.messages, new)
         except (SessionNotFound, InvalidValue):
             self._locks.release(session_id)
@@ -157,6 +157,22 @@ def _split(request: ChatRequest) -> tuple[tuple[Message, ...], tuple[Message, ..
     if not new:
         raise InvalidValue("The last message says nothing.", param="messages")
     return history, new, _trimmed(prefill)
+
+
+def _unheard(session: Session, request: ChatRequest, new: tuple[Message, ...]) -> tuple[Message, ...]:
+    """
+    Leave out what the session knows: an answer that says nothing does not divide what is new from what came before it.
+
+    :raises InvalidValue: nothing is new.
+    """
+    _, unanswered = split_history(session.messages)
+    said, _ = split_prefill(request.messages)
+    if not unanswered or all(message.role is not Role.ASSISTANT for message in said):
+        return new
+    unheard = new[len(unanswered) :] if new[: len(unanswered)] == unanswered else new
+    if not unheard:
+        raise InvalidValue("The last message says nothing.", param="messages")
+    return unheard
 
 
 def _trimmed(prefill: tuple[Message, ...]) -> tuple[Message, ...]:

@@ -230,6 +230,11 @@ class Launcher:
             "CLAUDE_CODE_THINKING_DISPLAY_UPDATES": "0",
             # Tokens; else a long result of a function is put into a file.
             "MAX_MCP_OUTPUT_TOKENS": "1000000000",
+            # A long conversation is not replaced by a summary, for which the model would be asked, too: how much of it
+            # to send is the client's to decide.
+            "DISABLE_COMPACT": "1",
+            # Tokens; whether it is too long the API says.
+            "CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE": "1000000000",
             # A model that the client asks for is not replaced by a newer one.
             "CLAUDE_CODE_DISABLE_LEGACY_MODEL_REMAP": "1",
             # Nor is a refusing model asked again.

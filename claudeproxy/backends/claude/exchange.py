@@ -4,38 +4,54 @@ What can be said to the CLI in its own way, so that the API gets it unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
+from claudeproxy.backends.claude.blanks import is_blank
 from claudeproxy.backends.claude.parking import DOTS, Results
-from claudeproxy.core.chat import Message, Role, Text, ToolResult
+from claudeproxy.core.chat import Message, Part, Role, Text, ToolCall, ToolResult
 
-__all__ = ["are_plain_results", "is_plain_prompt", "results_of"]
+__all__ = ["are_plain_results", "is_plain_answer", "is_plain_prompt", "results_of"]
 
 _LONGEST_RESULT = 400_000
 """Characters of a result; from half a million on the CLI puts it into a file (seen)."""
+_ESCAPE = re.compile(r"\\\\u|\\u005c", re.IGNORECASE)
+"""A backslash in a JSON string, and what may make it the beginning of an escape."""
 
 
 def is_plain_prompt(messages: Sequence[Message]) -> bool:
     """
-    Whether messages can be one line to the CLI: the user's, and without pictures, which would be made smaller (seen).
+    Whether messages can be one line to the CLI: the user's, and without pictures, which would be made smaller (seen),
+    or blank texts, which would be left out (seen).
     """
     return all(
-        message.role is Role.USER and all(isinstance(part, Text) for part in message.parts) for message in messages
+        message.role is Role.USER and all(isinstance(part, Text) and not is_blank(part.text) for part in message.parts)
+        for message in messages
     )
 
 
 def are_plain_results(messages: Sequence[Message]) -> bool:
     """
-    Whether a parked process can be told these: results with some text, no pictures, and nothing beside them. For an
-    empty one the CLI has words of its own, and what a user says meanwhile becomes a remark of the system (seen).
+    Whether a parked process can be told these: results of texts, no pictures, and nothing beside them. For an empty one
+    the CLI has words of its own, and what a user says meanwhile becomes a remark of the system (seen).
     """
-    return all(
-        isinstance(part, ToolResult)
-        and all(isinstance(each, Text) for each in part.content)
-        and 0 < len("".join(each.text for each in part.content if isinstance(each, Text)).strip()) <= _LONGEST_RESULT
-        for message in messages
-        for part in message.parts
-    )
+    return all(_is_plain_result(part) for message in messages for part in message.parts)
+
+
+def _is_plain_result(part: Part) -> bool:
+    if not isinstance(part, ToolResult):
+        return False
+    texts = [each.text for each in part.content if isinstance(each, Text) and not is_blank(each.text)]
+    return 0 < len(texts) == len(part.content) and sum(map(len, texts)) <= _LONGEST_RESULT
+
+
+def is_plain_answer(parts: Iterable[Part]) -> bool:
+    """
+    Whether the CLI remembers an answer as the model gave it. In the arguments of calls it takes a written-out escape
+    such as ``\\u00e9`` for the character, which code that is to be written often has (seen).
+    """
+    calls = (part.arguments for part in parts if isinstance(part, ToolCall))
+    return not any(_ESCAPE.search(arguments) for arguments in calls)
 
 
 def results_of(messages: Sequence[Message], *, told_whole: bool) -> Results:

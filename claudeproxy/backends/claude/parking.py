@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from attrs import define, field
+from twisted.internet.defer import Deferred
 
 from claudeproxy.core.chat import Image, Text
 from claudeproxy.wire.claude_cli import McpRequest, mcp_answer, tool_answer
@@ -39,6 +40,7 @@ class Parking:
     """Calls that the CLI has asked for, by their ids."""
     _returned: dict[str, tuple[Text | Image, ...]] = field(init=False, factory=dict)
     """What it will ask for."""
+    _given_up: Deferred[None] | None = field(init=False, default=None)
 
     def heard(self, request: McpRequest) -> bytes | None:
         """
@@ -56,6 +58,24 @@ class Parking:
         The model has made calls with these ids; from now on the process waits.
         """
         self.waits, self._called = True, calls
+
+    def give_up(self) -> Deferred[None]:
+        """
+        Wait no longer, nor for what was returned already; fires when the CLI's turn is over.
+        """
+        self.waits = False
+        self._asked.clear()
+        self._returned.clear()
+        self._given_up = Deferred()
+        return self._given_up
+
+    def turn_over(self) -> None:
+        """
+        The CLI's turn is over.
+        """
+        given_up, self._given_up = self._given_up, None
+        if given_up is not None:
+            given_up.callback(None)
 
     def give(self, results: Results) -> bytes:
         """

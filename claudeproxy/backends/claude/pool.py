@@ -189,7 +189,7 @@ class Pool:
             resting=len(self._resting),
             ending=len(self._ending),
             queued=len(self._queue),
-            parked=sum(process.parked for process in self._resting),
+            parked=sum(process.parking.waits for process in self._resting),
         )
 
     # -- Internals ------------------------------------------------------------

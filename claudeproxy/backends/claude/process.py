@@ -79,6 +79,8 @@ class ClaudeProcess(ProcessProtocol):
     version: str | None = field(init=False, default=None)
     needs_history: bool = field(init=False, default=False)
     """Whether what it has seen is not the conversation, so that each turn has to bring all of it."""
+    keeps: object = field(init=False, default=None)
+    """Of its settings, what the turn that it is parked in cannot change."""
     exit_status: str | None = field(init=False, default=None)
     _ending: bool = field(init=False, default=False)
     _exited: bool = field(init=False, default=False)
@@ -86,7 +88,7 @@ class ClaudeProcess(ProcessProtocol):
     _deaf: bool = field(init=False, default=False)
     _paused: bool = field(init=False, default=False)
     _turn: Turn | None = field(init=False, default=None)
-    _parking: Parking = field(init=False, factory=Parking)
+    parking: Parking = field(init=False, factory=Parking)
     _control: Control = field(init=False)
     _tuning: Tuning = field(init=False)
     _costs: Costs = field(init=False)
@@ -128,16 +130,6 @@ class ClaudeProcess(ProcessProtocol):
         """A turn is under way."""
         return self._turn is not None
 
-    @property
-    def parked(self) -> bool:
-        """It waits in the middle of a turn for what the client's functions return."""
-        return self._parking.waits
-
-    @property
-    def tools(self) -> tuple[str, ...]:
-        """The names of the functions that it knows."""
-        return self._parking.tools
-
     def stderr_end(self) -> str:
         """The end of what it wrote to stderr, redacted."""
         return self._stderr.end()
@@ -160,7 +152,7 @@ class ClaudeProcess(ProcessProtocol):
         Begin the conversation with its system prompt and the names of its functions. A refusal fails the turn that
         follows.
         """
-        self._parking.tools = tools
+        self.parking.tools = tools
         self._control.ask(lambda request_id: claude_cli.initialize(request_id, system, tools), self._must_succeed)
 
     def configure(self, model: str, settings: Mapping[str, object], *, show_reasoning: bool = True) -> None:
@@ -192,7 +184,14 @@ class ClaudeProcess(ProcessProtocol):
         """
         Give a parked process what the functions returned; then as :meth:`run_turn`.
         """
-        return self._begin_turn(emit, form, lambda: self._parking.give(results))
+        return self._begin_turn(emit, form, lambda: self.parking.give(results))
+
+    def leave_turn(self) -> Deferred[None]:
+        """
+        Have a parked process give up the turn in which it waits; fires when it is ready for another one.
+        """
+        self._control.ask(claude_cli.interrupt, lambda response: None)
+        return self.parking.give_up()
 
     def _begin_turn(
         self, emit: Callable[[StreamEvent], None], form: Form | None, line: Callable[[], bytes]
@@ -206,7 +205,8 @@ class ClaudeProcess(ProcessProtocol):
 
         done: Deferred[Outcome] = Deferred(cancelled)
         session_id, most, charge = self.launch.session_id, self._caps.output, self._costs.charge
-        self._turn = turn = Turn(emit, session_id, most, charge, self._limits, self._park, form, done)
+        known = self.parking.tools
+        self._turn = turn = Turn(emit, session_id, most, charge, self._limits, self._park, form, known, done)
         self._stdin.write(line())
         return done
 
@@ -221,7 +221,7 @@ class ClaudeProcess(ProcessProtocol):
         self._ending = True
         if self._turn is not None:
             self._turn.mute()
-        if self._turn is not None or self.parked:
+        if self._turn is not None or self.parking.waits:
             # At the end of its stdin alone, the CLI would answer its calls by itself and ask the model again (seen).
             self._control.ask(claude_cli.interrupt, lambda response: None)
         # A paused child that dies never reports its end.
@@ -229,9 +229,7 @@ class ClaudeProcess(ProcessProtocol):
         self._reaper.start()
 
     def kill(self) -> None:
-        """
-        End it without grace.
-        """
+        """End it without grace."""
         self.end()
         if not self._ended:
             self._reaper.hurry()
@@ -303,6 +301,7 @@ class ClaudeProcess(ProcessProtocol):
         self._stderr.closed()
         turn, self._turn = self._turn, None
         self.launch.clean_up()
+        self.parking.turn_over()
         self.on_ended(self)
         if turn is not None and not turn.over:
             self._log.warn(
@@ -345,7 +344,7 @@ class ClaudeProcess(ProcessProtocol):
             case ControlResponse():
                 self._control.answered(line)
             case McpRequest():
-                answer = self._parking.heard(line)
+                answer = self.parking.heard(line)
                 if answer is not None:
                     self._stdin.write(answer)
             case ControlRequest(request_id=request_id, subtype=subtype):
@@ -353,6 +352,7 @@ class ClaudeProcess(ProcessProtocol):
             case TurnResult():
                 if (turn := self._let_go_of_turn()) is not None:
                     turn.line(line)
+                self.parking.turn_over()
             case LimitSignal(limit=limit):
                 self._limits.note(limit)
             case _:
@@ -367,7 +367,7 @@ class ClaudeProcess(ProcessProtocol):
         def told(cost: float | None) -> None:
             if self._turn is turn:
                 self._let_go_of_turn()
-                self._parking.park(calls)
+                self.parking.park(calls)
                 parked(cost)
 
         self._costs.ask(told)
@@ -388,9 +388,7 @@ class ClaudeProcess(ProcessProtocol):
         self.end()
 
     def _does_not_start(self) -> None:
-        """
-        It was asked something and has said nothing: it hangs, or speaks another protocol.
-        """
+        """It was asked something and has said nothing: it hangs, or speaks another protocol."""
         self.silent = True
         self.exit_status = f"no answer within {self._start_timeout:g} s"
         self._fault(ended_early(self.booted, self.exit_status))

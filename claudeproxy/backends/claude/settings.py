@@ -20,7 +20,7 @@ from claudeproxy.core.chat import Effort, Message, Role, Text, Thinking, ToolCal
 from claudeproxy.core.tools import Tool, ToolChoice, ToolUse
 from claudeproxy.wire.anthropic import message_objects
 
-__all__ = ["NEUTRAL", "asks_for_form", "turn_settings"]
+__all__ = ["NEUTRAL", "asks_for_form", "kept_settings", "turn_settings"]
 
 _SMALLEST_BUDGET = 1024
 """Tokens of thinking that the API gives at least; a smaller limit for the whole answer leaves no room for any."""
@@ -36,15 +36,12 @@ def turn_settings(
     messages: Sequence[Message] | None = None,
     *,
     form: Tool | None = None,
-    parked: bool = False,
 ) -> dict[str, object]:
     """
     Return the CLI's settings for one turn.
 
     :param messages: the conversation, when the process has not seen it.
     :param form: the function whose arguments are the answer, when its text is not.
-    :param parked: whether the process waits in the middle of a turn, which keeps its limit of tokens and its effort
-        unless the request itself says otherwise (seen).
     """
     told = None if messages is None else _told(messages)
     choice = settings.tool_choice
@@ -64,9 +61,7 @@ def turn_settings(
         and settings.top_p is None
         and (told is None or _may_think(told))
     )
-    effort = None if settings.effort in (None, Effort.NONE) else settings.effort.value
     body: dict[str, Any] = {}
-    output: dict[str, Any] = {}
     if settings.stop:
         body["stop_sequences"] = settings.stop
     if settings.temperature is not None:
@@ -79,23 +74,29 @@ def turn_settings(
         body["tool_choice"] = _choice(choice)
     if told is not None:
         body["messages"] = message_objects(told if thinks else [message.shown for message in told])
-    if parked and settings.max_tokens is not None:
-        body["max_tokens"] = settings.max_tokens
-    if parked and effort is not None:
-        output["effort"] = effort
     if settings.format is not None and form is None and asks_for_form(settings):
-        output["format"] = {"type": "json_schema", "schema": settings.format.schema}
-    if output:
         # The CLI adds this to its own, which it does with no other key (seen).
-        body["output_config"] = output
+        body["output_config"] = {"format": {"type": "json_schema", "schema": settings.format.schema}}
     return {
-        "effortLevel": effort,
+        "effortLevel": _effort(settings),
         "env": {
             "CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(settings.max_tokens) if settings.max_tokens is not None else "",
             "CLAUDE_CODE_DISABLE_THINKING": "" if thinks else "1",
             "CLAUDE_CODE_EXTRA_BODY": msgspec.json.encode(body).decode(),
         },
     }
+
+
+def kept_settings(settings: TurnSettings) -> tuple[object, ...]:
+    """
+    Return what a turn of the CLI keeps until its end, however often the model's functions return something meanwhile;
+    all else can change with each request to the API (seen).
+    """
+    return _effort(settings), settings.max_tokens
+
+
+def _effort(settings: TurnSettings) -> str | None:
+    return None if settings.effort in (None, Effort.NONE) else settings.effort.value
 
 
 def asks_for_form(settings: TurnSettings) -> bool:

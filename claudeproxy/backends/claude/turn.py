@@ -4,13 +4,14 @@ One turn on one process: its events, its cap, its end.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from claudeproxy.backends.claude.answer import Answer
+from claudeproxy.backends.claude.blanks import is_blank
 from claudeproxy.backends.claude.failures import failure_of, reset_time
 from claudeproxy.backends.claude.forms import Form
 from claudeproxy.backends.claude.usage_limits import UsageLimits
@@ -43,7 +44,7 @@ __all__ = ["Outcome", "Turn"]
 
 
 _ENDS = frozenset({"end_turn", "stop_sequence"})
-"""Reasons that are an end for the CLI as well, unless the answer has no text at all."""
+"""Reasons that are an end for the CLI as well, unless the answer says nothing."""
 
 
 @frozen
@@ -85,12 +86,16 @@ class Turn:
     what the turn costs, if that is known, when it does."""
     _form: Form | None
     """What the answer's text has to be."""
+    _functions: Collection[str]
+    """The names of those that the CLI knows."""
     done: Deferred[Outcome]
     over: bool = field(init=False, default=False)
     _answer: Answer = field(init=False, factory=Answer)
     _bytes: int = field(init=False, default=0)
     _call_ids: list[str] = field(init=False, factory=list)
     """Of all calls, those among them that are the answer."""
+    _called: set[str] = field(init=False, factory=set)
+    """The names of their functions."""
     _answers: bool = field(init=False, default=False)
     """Whether the call that grows is the answer."""
     _input_usage: Usage = field(init=False, factory=Usage)
@@ -183,6 +188,7 @@ class Turn:
 
     def _begin_call(self, call_id: str, name: str) -> None:
         self._call_ids.append(call_id)
+        self._called.add(name)
         self._answers = self._form is not None and self._form.call(name)
         if not self._answers:
             self._emit(ToolCallStarted(self._answer.calls, call_id, name))
@@ -222,8 +228,10 @@ class Turn:
         """
         reached = finish_reason(reason)
         if self._call_ids:
-            # The CLI answers by itself what it cannot read, and asks the model again; so it does with half a call.
-            clean = reached is FinishReason.TOOL_CALLS and self._answer.well_called
+            # The CLI answers by itself what it cannot read, and asks the model again; so it does with half a call, and
+            # with one of a function that there is not.
+            known = self._called <= set(self._functions)
+            clean = reached is FinishReason.TOOL_CALLS and known and self._answer.well_called
             if not clean:
                 self._finish(usage, reached, clean=False)
                 return
@@ -236,7 +244,7 @@ class Turn:
                     self._finish(evolve(usage, cost_usd=cost), answered, clean=True)
 
             self._park(tuple(self._call_ids), parked)
-        elif reached is not FinishReason.STOP or (reason in _ENDS and not self._answer.text):
+        elif reached is not FinishReason.STOP or (reason in _ENDS and is_blank(self._answer.text)):
             # The CLI does not take this for an end: it tells the model to go on (seen), as nobody asked it to.
             self._finish(usage, reached, clean=False)
 

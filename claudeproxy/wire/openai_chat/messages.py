@@ -34,7 +34,7 @@ def decode_messages(entries: list[ChatMessage]) -> tuple[tuple[Message, ...], st
     calls.settle(f"messages[{len(entries) - 1}]")
     if not any(message.role is Role.USER for message in messages):
         raise invalid("messages", "at least one message of role 'user'")
-    return tuple(messages), "\n\n".join(filter(None, system))
+    return tuple(messages), "\n\n".join(text for text in system if text.strip())
 
 
 class _Calls:
