@@ -13,7 +13,6 @@ from twisted.internet.task import Clock
 from claudeproxy.backends.images.cache import ImageCache
 from claudeproxy.core.chat import Image
 
-
 ENTRY = 501
 """What a picture takes beside its data: some 500 bytes, and its key of one letter."""
 
