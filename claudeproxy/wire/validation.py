@@ -28,7 +28,7 @@ _STEP = re.compile(r"\[[^\]]*\]|[^.\[]+")
 _LONGEST_TOLD = 40
 
 _MOST_LEVELS = 500
-"""Of what a client brings along as it is. The decoder takes nearly as many levels as Python has frames left, and whatever
+"""Of what a client brings along as it is. The decoder takes nearly as many levels as Python has frames left, and what
 writes them anew, further down the stack, would have too few."""
 
 _TYPE_NAMES = {
