@@ -14,7 +14,7 @@ CLIENT_TESTS := $(sort $(wildcard tests/live/test_clients_*.py)) \
 	tests/live/test_daemon.py::test_the_javascript_sdk_is_served_by_both_backends
 CLIENT_EXTRAS := clients client-aider client-instructor client-llama-index
 
-.PHONY: help demo serve test clients fuzz lint format types bench soak reference clean
+.PHONY: help demo serve test clients fuzz fidelity lint format types bench soak reference clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -34,6 +34,10 @@ clients: $(DEVELOPMENT) $(CLIENT_EXTRAS:%=$(CLIENTS)/%/.installed) ## Run the te
 
 fuzz: $(DEVELOPMENT) ## Send tens of thousands of odd requests
 	FUZZ_CASES="$${FUZZ_CASES:-20000}" $(BIN)/pytest -s tests/memory/test_fuzz.py tests/live/test_fuzz.py
+
+fidelity: $(DEVELOPMENT) ## Compare what thousands of conversations say with what the model is told
+	FIDELITY_CASES="$${FIDELITY_CASES:-2000}" SETTINGS_CASES="$${SETTINGS_CASES:-50}" \
+		$(BIN)/pytest -s tests/live/test_fidelity.py tests/live/test_settings_never_leak.py
 
 lint: $(DEVELOPMENT) ## Check style and formatting
 	$(BIN)/ruff check --config .ci/ruff.toml .

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claudeproxy.testing.canned import canned_answer, cut
-from claudeproxy.testing.directives import BadDirective, Directive, without_directives
+from claudeproxy.testing.directives import BadDirective, Directive, in_json, without_directives
 
 
 def test_an_ordinary_prompt_asks_for_nothing() -> None:
@@ -34,7 +34,19 @@ def test_several_directives_are_one() -> None:
     assert Directive.parse("[[stub silence=2.5]] and [[stub die-after=3]]") == Directive(silence=2.5, die_after=3)
 
 
-@pytest.mark.parametrize("inside", ["delatas=3", "deltas=many", "stop=tool_use", "hang=1", "=", "status="])
+@given(st.text(), st.text(min_size=1), st.text())
+def test_any_answer_at_all(text: str, thinking: str, arguments: str) -> None:
+    """What the other keys cut off or cannot hold goes in base64; more keys may stand beside it."""
+    directive = in_json(text=text, thinking=thinking, calls=[("f", arguments)])
+
+    assert Directive.parse(f"Hi {directive}[[stub deltas=3]]") == Directive(
+        text=text, thinking=thinking, calls=(("f", arguments),), deltas=3
+    )
+
+
+@pytest.mark.parametrize(
+    "inside", ["delatas=3", "deltas=many", "stop=tool_use", "hang=1", "=", "status=", "json=e30", "json=W10="]
+)
 def test_a_slip_is_an_error(inside: str) -> None:
     """What no stub understands raises, so that a test cannot pass for the wrong reason."""
     with pytest.raises(BadDirective):
