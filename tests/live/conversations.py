@@ -222,6 +222,9 @@ def _answered(dice: Dice, calls: list[JSON]) -> JSON:
 # -- Turns --------------------------------------------------------------------
 
 
+_ECHOES = tuple(echo for echo in Echo if echo is not Echo.EDITED)
+
+
 def _turn(dice: Dice, offer: JSON, plain: bool) -> Turn:
     loss = Loss.NONE
     if dice.once_in(12):
@@ -237,7 +240,7 @@ def _turn(dice: Dice, offer: JSON, plain: bool) -> Turn:
         results=tuple(dice.words(390_000) if plain else _output(dice) for _ in range(dice.randint(1, 3))),
         order=tuple(dice.random() for _ in range(9)),
         prefill=prefill,
-        echo=dice.choice((*Echo, Echo.EXACT, Echo.EXACT, Echo.SLIM, Echo.SLIM)),
+        echo=Echo.EDITED if dice.once_in(20) else dice.choice((Echo.EXACT, *_ECHOES)),
         options=options,
     )
 

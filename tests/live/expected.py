@@ -20,6 +20,7 @@ __all__ = [
     "expected_system",
     "expected_tools",
     "recorded_messages",
+    "shown",
     "without_end_blanks",
 ]
 
@@ -282,15 +283,23 @@ def difference(where: str, expected: Any, got: Any) -> str:
             if canonical(one) != canonical(other):
                 return difference(f"{where}[{index}]", one, other)
         more = expected[len(got) :] or got[len(expected) :]
-        return f"{where}: {len(expected)} expected, {len(got)} came; the first more is {_shown(more[:1])}"
+        return f"{where}: {len(expected)} expected, {len(got)} came; the first more is {shown(more[:1])}"
     elif isinstance(expected, str) and isinstance(got, str):
         pairs = enumerate(zip(expected, got, strict=False))
         at = next((at for at, (one, other) in pairs if one != other), min(len(expected), len(got)))
         start, end = max(0, at - 40), at + 60
         return f"{where}, from {at}: expected {expected[start:end]!a}, got {got[start:end]!a}"
-    return f"{where}: expected {_shown(expected)}, got {_shown(got)}"
+    return f"{where}: expected {shown(expected)}, got {shown(got)}"
 
 
-def _shown(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) < 400 else f"{text[:400]}..."
+def shown(value: Any) -> str:
+    """A JSON value with its long texts cut."""
+    return json.dumps(_cut(value))[:4000]
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if len(value) < 200 else f"{value[:100]}...{value[-100:]}"
+    if isinstance(value, list):
+        return [_cut(each) for each in value]
+    return {key: _cut(each) for key, each in value.items()} if isinstance(value, dict) else value

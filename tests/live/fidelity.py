@@ -7,7 +7,6 @@ client would send goes through the daemon's own decoder, and what it keeps of an
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections import Counter
@@ -32,6 +31,7 @@ from tests.live.expected import (
     expected_system,
     expected_tools,
     recorded_messages,
+    shown,
     without_end_blanks,
 )
 from tests.live.odd import JSON, names_of
@@ -114,6 +114,8 @@ class Player:
         finally:
             self._end_process(talk.process)
             self._stub.requests.clear()
+            for session in self._live.sessions.all():
+                self._live.sessions.delete(session.session_id, session.tenant)
 
     def stop(self) -> Deferred[None]:
         """
@@ -136,7 +138,8 @@ class Player:
         new = new_messages(talk.client, turn)
         prefill = [] if turn.prefill is None else [turn.prefill]
         sent = [*new, *prefill] if way is Way.NAMED else [*talk.client, *new, *prefill]
-        body = {"model": talk.model, "messages": sent, **talk.offer, **turn.options}
+        # Where nothing is said, nothing can say what the model is to answer, and it must be free.
+        body = {"model": talk.model, "messages": sent, **talk.offer, **(turn.options if new else {})}
         told = _told(talk, way, sent, [*new, *prefill])
         goes_on = bool(talk.process) and _goes_on(talk, way, told)
         completion, got, process = await self._serve(talk, body, named=way is not Way.GROWN)
@@ -158,7 +161,8 @@ class Player:
         recorded, *more = [each for each in requests if cli_session(each) not in self._over]
         self.counts["asked behind our back"] += len(requests) - len(more) - 1
         for each in more:
-            raise Deviation(f"the API was asked again: {json.dumps(each.body['messages'][-3:])[:2000]}")
+            which = "the same process" if cli_session(each) == cli_session(recorded) else "another process"
+            raise Deviation(f"{which} asked the API again: {shown(each.body['messages'][-3:])}")
         return completion, recorded.body, cli_session(recorded)
 
     def _compare(self, talk: _Talk, got: JSON, body: JSON, told: _Told) -> None:

@@ -42,6 +42,7 @@ def test_what_a_user_may_say(message: Message, plain: bool) -> None:
         (returned(Text("42"), Text("43")), True),
         (returned(Text("x" * 200_000), Text("x" * 200_000)), True),
         (returned(Text("x" * 200_000), Text("x" * 200_001)), False),
+        (returned(Text("\U0001f600" * 200_001)), False),
         (returned(), False),
         (returned(Text("42"), Text("\ufeff ")), False),
         (returned(Text("42"), PICTURE), False),
@@ -68,6 +69,15 @@ def test_which_calls_the_cli_remembers_well(arguments: str, plain: bool) -> None
     parts = (Thinking(r"\\u00e9"), Text(r"\\u00e9"), ToolCall("call_1", "f", "{}"), ToolCall("call_2", "f", arguments))
 
     assert is_plain_answer(parts) is plain
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [("Hello", True), (" ", True), ("\ufeff", False), ("\x1f", False), (" (no content)\n", False), ("(none)", True)],
+)
+def test_which_words_the_cli_remembers(text: str, plain: bool) -> None:
+    """All but what only one of it and us takes for blank, and what it says itself where there are none."""
+    assert is_plain_answer((Text(text), ToolCall("call_1", "f", "{}"))) is plain
 
 
 def test_what_says_nothing_is_left_out() -> None:

@@ -1,17 +1,25 @@
 """
-What the CLI takes for a text that says nothing.
+What the CLI, which is written in JavaScript, takes for a text that says nothing.
 """
 
 from __future__ import annotations
 
-__all__ = ["is_blank"]
+__all__ = ["is_blank", "is_disputed"]
 
-_BLANKS = "\ufeff" + "".join(character for character in map(chr, range(0x3001)) if character.isspace())
-"""What Python takes for blank, and the one character besides that JavaScript does, which the CLI is written in."""
+_JAVASCRIPT = "\t\n\v\f\r \xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(map(chr, range(0x2000, 0x200B)))
+"""The characters that ``trim`` removes."""
 
 
 def is_blank(text: str) -> bool:
     """
-    Whether there is nothing in a text but what may be taken for blank.
+    Whether it or we may take a text for blank.
     """
-    return not text.strip(_BLANKS)
+    return not text.strip() or not text.strip(_JAVASCRIPT)
+
+
+def is_disputed(text: str) -> bool:
+    """
+    Whether only one of it and us takes a text for blank: there are control characters that Python's ``strip`` removes,
+    and a byte order mark, which it does not.
+    """
+    return bool(text.strip()) != bool(text.strip(_JAVASCRIPT))

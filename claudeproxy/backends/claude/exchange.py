@@ -7,16 +7,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from claudeproxy.backends.claude.blanks import is_blank
+from claudeproxy.backends.claude.blanks import is_blank, is_disputed
 from claudeproxy.backends.claude.parking import DOTS, Results
 from claudeproxy.core.chat import Message, Part, Role, Text, ToolCall, ToolResult
 
 __all__ = ["are_plain_results", "is_plain_answer", "is_plain_prompt", "results_of"]
 
 _LONGEST_RESULT = 400_000
-"""Characters of a result; from half a million on the CLI puts it into a file (seen)."""
+"""Characters of a result as JavaScript counts them; from half a million on the CLI puts it into a file (seen)."""
 _ESCAPE = re.compile(r"\\\\u|\\u005c", re.IGNORECASE)
 """A backslash in a JSON string, and what may make it the beginning of an escape."""
+_NO_WORDS = "(no content)"
 
 
 def is_plain_prompt(messages: Sequence[Message]) -> bool:
@@ -42,16 +43,24 @@ def _is_plain_result(part: Part) -> bool:
     if not isinstance(part, ToolResult):
         return False
     texts = [each.text for each in part.content if isinstance(each, Text) and not is_blank(each.text)]
-    return 0 < len(texts) == len(part.content) and sum(map(len, texts)) <= _LONGEST_RESULT
+    return 0 < len(texts) == len(part.content) and sum(map(_length, texts)) <= _LONGEST_RESULT
+
+
+def _length(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
 
 
 def is_plain_answer(parts: Iterable[Part]) -> bool:
     """
     Whether the CLI remembers an answer as the model gave it. In the arguments of calls it takes a written-out escape
-    such as ``\\u00e9`` for the character, which code that is to be written often has (seen).
+    such as ``\\u00e9`` for the character, which code that is to be written often has; and it has words of its own for
+    an answer without any (seen).
     """
-    calls = (part.arguments for part in parts if isinstance(part, ToolCall))
-    return not any(_ESCAPE.search(arguments) for arguments in calls)
+    return not any(
+        (isinstance(part, ToolCall) and _ESCAPE.search(part.arguments))
+        or (isinstance(part, Text) and (part.text.strip() == _NO_WORDS or is_disputed(part.text)))
+        for part in parts
+    )
 
 
 def results_of(messages: Sequence[Message], *, told_whole: bool) -> Results:
