@@ -9,8 +9,12 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
 PACKAGING := setup.py claudeproxy/_version.py
+CLIENTS := $(VENV)/clients
+CLIENT_TESTS := $(sort $(wildcard tests/live/test_clients_*.py)) \
+	tests/live/test_daemon.py::test_the_javascript_sdk_is_served_by_both_backends
+CLIENT_EXTRAS := clients client-aider client-instructor client-llama-index
 
-.PHONY: help demo serve test fuzz fidelity lint format types bench soak reference clean
+.PHONY: help demo serve test clients fuzz fidelity lint format types bench soak reference clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -24,6 +28,9 @@ serve: $(RUNTIME) ## Serve for real
 
 test: $(DEVELOPMENT) ## Run all tests
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+clients: $(DEVELOPMENT) $(CLIENT_EXTRAS:%=$(CLIENTS)/%/.installed) ## Run the tests of real clients (1.6 GB)
+	CLIENTS=$(CLIENTS) $(BIN)/pytest $(PYTEST_ARGS) $(CLIENT_TESTS)
 
 fuzz: $(DEVELOPMENT) ## Send tens of thousands of odd requests
 	FUZZ_CASES="$${FUZZ_CASES:-20000}" $(BIN)/pytest -s tests/memory/test_fuzz.py tests/live/test_fuzz.py
@@ -70,3 +77,10 @@ $(DEVELOPMENT): $(PACKAGING)
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(RUNTIME)
+
+# Some clients exclude others, so each extra has an environment.
+$(CLIENTS)/%/.installed: $(PACKAGING)
+	@echo 'Installing the extra $* into $(@D); the first time this takes a minute.'
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[$*]'
+	@touch $@

@@ -20,6 +20,20 @@ TEST = [
     "schemathesis>=4.32",
 ]
 LINT = ["mypy>=2.4", "mypy-zope>=1.0.17", "ruff>=0.17.5"]
+# Clients that are tested against the daemon, and no part of it. An extra each where their requirements exclude each
+# other's, so none of them can be in "dev": `make clients` gives each extra an environment.
+CLIENTS = {
+    "clients": [
+        "langchain==1.4.7",
+        "langchain-openai==1.7.3",
+        "llm==0.36",
+        "openai==3.54.0",
+        "pydantic-ai-slim[openai]==2.68.0",
+    ],
+    "client-aider": ["aider-chat==0.86.2"],
+    "client-instructor": ["instructor==1.17.0", "openai==3.3.0"],
+    "client-llama-index": ["llama-index-core==0.14.25", "llama-index-llms-openai-like==0.8.1", "openai==2.54.0"],
+}
 
 setup(
     name="claudeproxy",
@@ -63,5 +77,6 @@ setup(
         "test": CLI + TEST,
         "lint": LINT,
         "dev": [*CLI, *TEST, *LINT, "towncrier>=25.8", "tox>=4.30"],
+        **CLIENTS,
     },
 )

@@ -19,8 +19,8 @@ Destination = Network | str
 
 _WEB_PORTS = frozenset({80, 443})
 
-# From IANA's registries of special-purpose addresses. Most of these Python's ``is_global`` knows as well, but which
-# ones depends on its version.
+# From IANA's registries of special-purpose addresses, but for one. Most of these Python's ``is_global`` knows as well,
+# but which ones depends on its version.
 _NOT_PUBLIC_4 = tuple(
     map(
         IPv4Network,
@@ -29,6 +29,7 @@ _NOT_PUBLIC_4 = tuple(
             "10.0.0.0/8",
             "100.64.0.0/10",  # shared by the customers of a provider
             "127.0.0.0/8",
+            "168.63.129.16/32",  # Azure's own of every machine there: what it serves it serves that machine alone
             "169.254.0.0/16",
             "172.16.0.0/12",
             "192.0.0.0/24",

@@ -108,6 +108,18 @@ class Usage:
         """All input, cached or not."""
         return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
 
+    def plus(self, other: Usage) -> Usage:
+        """Return both together; their cost is known only if that of each is."""
+        costs = self.cost_usd, other.cost_usd
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.cache_read_tokens + other.cache_read_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+            self.output_tokens + other.output_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+            None if costs[0] is None or costs[1] is None else costs[0] + costs[1],
+        )
+
 
 @frozen
 class UsageReport:

@@ -9,11 +9,12 @@ which a process cannot change once its conversation has begun.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import chain
 
-from attrs import asdict, evolve
+from attrs import evolve
 
 from claudeproxy.core.chat import (
     Document,
@@ -38,7 +39,7 @@ def history_digest(tenant: str, model: str, system: str, tools: Iterable[Tool], 
     Return a digest that is equal only for equal conversations of one tenant.
     """
     digest = sha256()
-    head = (tenant, model, system, *(json.dumps(asdict(tool), sort_keys=True) for tool in tools), "")
+    head = (tenant, model, system, *map(_offered, tools), "")
     parts = chain(head, *(_told(message) for message in messages))
     for part in parts:
         data = part.encode()
@@ -46,6 +47,11 @@ def history_digest(tenant: str, model: str, system: str, tools: Iterable[Tool], 
         digest.update(b"%d:" % len(data))
         digest.update(data)
     return digest.digest()
+
+
+def _offered(tool: Tool) -> str:
+    # Not by attrs' asdict, which goes into the schema with several frames for each of its levels.
+    return json.dumps([tool.name, tool.description, tool.schema, tool.strict], sort_keys=True)
 
 
 def _told(message: Message) -> Iterator[str]:
@@ -131,7 +137,7 @@ def _last_calls(messages: Sequence[Message]) -> list[ToolCall]:
 
 def check_results(history: Sequence[Message], new: Sequence[Message]) -> None:
     """
-    Check that what is new holds the result of each call of the last answer, and no other.
+    Check that what is new holds the result of each call of the last answer, once, and no other.
 
     :raises InvalidValue: it does not; the error names the calls.
     """
@@ -139,9 +145,15 @@ def check_results(history: Sequence[Message], new: Sequence[Message]) -> None:
     returned = [part.call_id for message in new for part in message.parts if isinstance(part, ToolResult)]
     missing = [each for each in called if each not in returned]
     unknown = [each for each in returned if each not in called]
+    repeated = [each for each, times in Counter(returned).items() if times > 1]
     if missing:
         raise InvalidValue(
             f"These calls of the last answer have no message of role 'tool': {', '.join(missing)}.", param="messages"
         )
     if unknown:
         raise InvalidValue(f"The last answer has no calls with these ids: {', '.join(unknown)}.", param="messages")
+    if repeated:
+        raise InvalidValue(
+            f"These calls of the last answer have more than one message of role 'tool': {', '.join(repeated)}.",
+            param="messages",
+        )

@@ -76,6 +76,9 @@ class StubAnthropic(Stub):
             more = ((b"retry-after", retry.encode()),) if retry else ()
             told = (*headers, *more, *_usage_headers(directive))
             return _error(directive.status, directive.message or "as directed", told, directive.delay)
+        wrong = _wrong(request.body)
+        if wrong is not None:
+            return _error(400, wrong, headers)
         if directive.refuse is not None and directive.refuse in _asked(request.body):
             return _error(400, directive.message or f"{directive.refuse}: not supported", headers)
         directive = _in_form(directive, request.body)
@@ -184,6 +187,18 @@ class _Message:
             pieces = [arguments[: len(arguments) // 2], arguments[len(arguments) // 2 :]]
             block = {"type": "tool_use", "id": call_id, "name": name, "input": {}}
             yield block, [{"type": "input_json_delta", "partial_json": piece} for piece in pieces if piece], None
+
+
+def _wrong(body: Mapping[str, Any]) -> str | None:
+    """
+    Return what the API says of a request that it takes from nobody.
+    """
+    if not all(stop.strip() for stop in body.get("stop_sequences") or ()):
+        return "stop_sequences: each stop sequence must contain non-whitespace"
+    names = [tool["name"] for tool in body.get("tools") or ()]
+    if len(set(names)) < len(names):
+        return "tools: Tool names must be unique."
+    return None
 
 
 def _asked(body: Mapping[str, Any]) -> Iterator[str]:

@@ -8,6 +8,7 @@ is allowed at it is read from the very types that the body was to be decoded to.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TypeVar
 
 import msgspec
@@ -15,7 +16,7 @@ from msgspec import inspect
 
 from claudeproxy.errors import ClaudeProxyError, InvalidJSON, InvalidValue, MissingParameter, UnsupportedParameter
 
-__all__ = ["decode", "invalid", "missing", "unsupported"]
+__all__ = ["check_nesting", "decode", "invalid", "missing", "unsupported"]
 
 T = TypeVar("T")
 
@@ -25,6 +26,10 @@ _GOT_TYPE = re.compile(r", got `(\w+)`$")
 _GOT_VALUE = re.compile(r"Invalid enum value '?(.*?)'?$", re.DOTALL)
 _STEP = re.compile(r"\[[^\]]*\]|[^.\[]+")
 _LONGEST_TOLD = 40
+
+_MOST_LEVELS = 500
+"""Of what a client brings along as it is. The decoder takes nearly as many levels as Python has frames left, and what
+writes them anew, further down the stack, would have too few."""
 
 _TYPE_NAMES = {
     "array": "an array",
@@ -55,6 +60,25 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise InvalidJSON("The body is not valid JSON: it holds a string that is not UTF-8.") from None
     except RecursionError:
         raise InvalidJSON("The body is not usable JSON: it nests too deeply.") from None
+
+
+def check_nesting(value: object, param: str) -> None:
+    """
+    Check that a value of the client's own can be handled wherever it goes.
+
+    :raises InvalidValue: it nests too deeply.
+    """
+    level = [value]
+    for _ in range(_MOST_LEVELS):
+        level = [inner for each in level if isinstance(each, dict | list) for inner in _within(each)]
+        if not level:
+            return
+    if any(isinstance(each, dict | list) for each in level):
+        raise invalid(param, f"at most {_MOST_LEVELS} levels of objects and arrays")
+
+
+def _within(value: dict[str, object] | list[object]) -> Iterable[object]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def missing(param: str) -> MissingParameter:

@@ -52,12 +52,9 @@ async def answered(live: LiveBackend, *messages: Message, **fields: Any) -> tupl
     parts: list[Part] = [Text(sink.text)] if sink.text else []
     for event in sink.events:
         if isinstance(event, ToolCallStarted):
-            pieces = [each.arguments for each in sink.events if isinstance(each, ToolCallDelta)]
-            own = [
-                each.arguments for each in sink.events if isinstance(each, ToolCallDelta) and each.index == event.index
-            ]
-            assert pieces is not None
-            parts.append(ToolCall(event.call_id, event.name, "".join(own) or "{}"))
+            deltas = (each for each in sink.events if isinstance(each, ToolCallDelta) and each.index == event.index)
+            arguments = "".join(each.arguments for each in deltas)
+            parts.append(ToolCall(event.call_id, event.name, arguments or "{}"))
     return sink, Message(Role.ASSISTANT, parts)
 
 

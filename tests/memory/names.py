@@ -37,6 +37,8 @@ class Names:
     held: list[Any] = field(factory=list)
     """Look-ups that wait for :meth:`release`."""
     hold: bool = False
+    error: Exception | None = None
+    """What is raised instead of looking up anything."""
     _answers: dict[str, deque[tuple[str, ...]]] = field(factory=lambda: defaultdict(deque))
 
     def set(self, name: str, *answers: Iterable[str]) -> None:
@@ -50,6 +52,8 @@ class Names:
     def resolveHostName(
         self, resolutionReceiver: Any, hostName: str, portNumber: int = 0, *args: Any, **kwargs: Any
     ) -> IHostResolution:
+        if self.error is not None:
+            raise self.error
         self.asked.append(hostName)
         answers = self._answers[hostName]
         addresses = answers.popleft() if len(answers) > 1 else answers[0] if answers else ()

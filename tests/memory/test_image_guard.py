@@ -21,6 +21,7 @@ from claudeproxy.config import ImagesConfig
 from claudeproxy.core.addresses import is_public
 from claudeproxy.core.chat import Image, ImageLink
 from claudeproxy.errors import InvalidImageURL
+from tests.guard import LoggedFailures
 from tests.memory.names import Names
 
 
@@ -196,17 +197,44 @@ def test_what_the_operator_allows_is_reached() -> None:
 def test_a_few_names_are_looked_up_at_once(network: Network) -> None:
     """Names that nobody answers for do not take all the threads in which names are looked up; the others wait."""
     network.names.hold = True
-    fetches = [network.fetch(f"http://slow{number}.example/") for number in range(6)]
+    fetches = [network.fetch(f"http://slow{number}.example/") for number in range(4)]
     waiting = network.fetch("http://public.example/")
     assert network.names.asked == [f"slow{number}.example" for number in range(4)]
-    end(*fetches)
 
-    for _ in range(6):
-        network.names.release()
-    assert len(network.names.asked) == 7
     network.names.release()
+    assert network.names.asked[4:] == ["public.example"]
+    end(*fetches, waiting)
+
+
+def test_a_name_that_nobody_waits_for_is_not_looked_up(network: Network) -> None:
+    """
+    Clients that leave while their names wait take them along: the next client's turn comes first. What is being looked
+    up already keeps its place until it is answered.
+    """
+    network.names.hold = True
+    fetches = [network.fetch(f"http://slow{number}.example/") for number in range(100)]
+    end(*fetches)
+    waiting = network.fetch("http://public.example/")
+    assert network.names.asked == [f"slow{number}.example" for number in range(4)]
+
+    network.names.release()
+    assert network.names.asked[4:] == ["public.example"]
+    for _ in range(4):
+        network.names.release()
     assert network.connected == [("93.184.215.14", 80)]
     end(waiting)
+
+
+def test_a_resolver_that_fails(network: Network, logged_failures: LoggedFailures) -> None:
+    """However often it does, the client hears of a name without an address, and the others have their turns."""
+    network.names.error = RuntimeError("no thread")
+    for _ in range(9):
+        assert network.refused("http://public.example/") == NO_ADDRESS
+    assert len(logged_failures.flush(RuntimeError)) == 9
+
+    network.names.error = None
+    end(network.fetch("http://public.example/"))
+    assert network.connected == [("93.184.215.14", 80)]
 
 
 @pytest.mark.parametrize(

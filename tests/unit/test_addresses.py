@@ -16,6 +16,7 @@ PUBLIC = (
     "1.1.1.1",
     "8.8.8.8",
     "93.184.215.14",
+    "168.63.129.15",
     "172.32.0.1",
     "2606:4700::1111",
     "2001:4860:4860::8888",
@@ -28,6 +29,7 @@ PRIVATE = (
     "100.64.0.1",
     "127.0.0.1",
     "127.255.255.254",
+    "168.63.129.16",  # Azure's
     "169.254.169.254",
     "172.16.0.1",
     "172.31.255.255",
@@ -81,7 +83,7 @@ def test_everything_else(address: str) -> None:
 @pytest.mark.parametrize("form", ["::ffff:{}", "64:ff9b::{}"])
 def test_an_address_within_an_address(form: str) -> None:
     """An IPv4 address inside of an IPv6 one that leads to it decides."""
-    for inner in (*PUBLIC[:4], *PRIVATE[:19]):
+    for inner in (*PUBLIC[:5], *PRIVATE[:20]):
         assert is_public(ip_address(form.format(inner))) == (inner in PUBLIC)
 
 

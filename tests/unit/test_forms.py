@@ -10,12 +10,12 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.task import Clock
 
 from claudeproxy.backends.claude.answer import Answer
 from claudeproxy.backends.claude.features import Feature, Refusals, emulated, features_of
 from claudeproxy.backends.claude.forms import Form, form_tool
 from claudeproxy.core.chat import AnswerFormat, Message, Role, Text, Thinking, ToolCall, TurnSettings
-from claudeproxy.core.tools import Tool
 from claudeproxy.errors import AnswerNotJSON
 
 objects = st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=9) | st.lists(st.none()), max_size=4)
@@ -34,45 +34,48 @@ def test_an_object_passes_however_it_is_cut(value: object, blanks: str, cuts: li
 
 @pytest.mark.parametrize("text", ["Sure: {}", "```json\n{}\n```", "[1]", '"x"', "\n- {"])
 def test_prose_is_noticed_before_it_is_passed_on(text: str) -> None:
-    """Fences and lists are no objects either."""
+    """Fences and lists are no objects either; at the end they are an error, or the words of a refusal."""
     form = Form()
+    assert (form.text(text[:1], 0), form.text(text[1:], 0)) == ("", "")
     with pytest.raises(AnswerNotJSON):
-        form.text(text, 0)
+        form.missing("")
 
-    assert not form.begun
+    assert (form.begun, form.prose) == (False, text.lstrip())
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"x": 1', "{} and more"])
 def test_what_is_no_object_in_the_end_is_an_error(text: str) -> None:
     """An answer that stops must be whole."""
     form = Form()
-    form.text(text, 0)
+    passed = form.text(text, 0)
     with pytest.raises(AnswerNotJSON):
-        form.missing(text)
+        form.missing(passed)
 
 
 def test_only_the_first_call_is_the_answer() -> None:
     """Text beside it and a second one are nothing, the client's own calls are told apart."""
     form = Form("answer")
     assert form.text("I will answer", 0) == ""
-    assert (form.call("add"), form.input("{}")) == (False, "")
-    assert (form.call("answer"), form.input('{"x"'), form.input(": 1}")) == (True, '{"x"', ": 1}")
-    assert (form.call("answer"), form.input("{}")) == (True, "")
+    assert (form.call("add", 0), form.input("{}")) == (False, "")
+    assert (form.call("answer", 0), form.input('{"x"'), form.input(": 1}")) == (True, '{"x"', ": 1}")
+    assert (form.call("answer", 0), form.input("{}")) == (True, "")
     assert form.missing('{"x": 1}') == ""
 
 
 def test_text_beside_the_clients_calls_is_nothing() -> None:
-    """The object comes when the calls have their results."""
+    """The object comes when the calls have their results, by a text or by a call."""
+    form = Form("answer")
     assert Form().text("Let me look", 1) == ""
+    assert (form.call("answer", 1), form.input("{}"), form.begun) == (True, "", False)
 
 
 def test_the_name_of_the_function_is_nobody_elses() -> None:
     """However many of the client's are in the way, and 64 letters at most."""
     name = "n" * 64
-    taken = [Tool(name), Tool("n" * 60 + "_0")]
+    taken = {name, "n" * 60 + "_0"}
     tool = form_tool(AnswerFormat(name=name), taken)
 
-    assert tool.name not in {each.name for each in taken}
+    assert tool.name not in taken
     assert len(tool.name) <= 64
 
 
@@ -113,13 +116,25 @@ def test_what_a_turn_may_be_refused_for() -> None:
 
 def test_the_memory_of_refusals_is_bounded() -> None:
     """The oldest goes first."""
-    refusals = Refusals()
+    refusals = Refusals(Clock())
     for number in range(1001):
-        refusals.note("m", {Feature.FORMAT: str(number)})
+        refusals.note("m", Feature.FORMAT, str(number))
 
     assert refusals.of("m", {Feature.FORMAT: "0"}) == frozenset()
     assert refusals.of("m", {Feature.FORMAT: "1"}) == {Feature.FORMAT}
     assert refusals.of("n", {Feature.FORMAT: "1"}) == frozenset()
+
+
+def test_a_refusal_is_remembered_for_an_hour() -> None:
+    """Models learn."""
+    clock = Clock()
+    refusals = Refusals(clock)
+    refusals.note("m", Feature.SYSTEM, "")
+    clock.advance(3599)
+    assert refusals.of("m", {Feature.SYSTEM: ""}) == {Feature.SYSTEM}
+    clock.advance(1)
+
+    assert refusals.of("m", {Feature.SYSTEM: ""}) == frozenset()
 
 
 def test_only_what_is_refused_is_said_otherwise() -> None:

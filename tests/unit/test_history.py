@@ -59,12 +59,14 @@ CALL, RESULT = ToolCall("c", "f", "{}"), ToolResult("c")
         ([CALL], [Text("hello")], "c"),
         ([CALL], [ToolResult("d")], "c"),
         ([CALL], [RESULT, ToolResult("d")], "d"),
+        ([CALL], [RESULT, RESULT], "c"),
+        ([CALL, ToolCall("d", "f", "{}")], [RESULT, ToolResult("d"), ToolResult("d", (Text("other"),))], "d"),
         ([Text("hello")], [RESULT], "c"),
         ([], [RESULT], "c"),
     ],
 )
 def test_results_that_do_not_fit_are_named(last: list[Part], new: list[Part], named: str) -> None:
-    """Every call of the last answer has its result, and there is none for another."""
+    """Every call of the last answer has one result, and there is none for another."""
     history = (Message(Role.USER, "x"), Message(Role.ASSISTANT, last)) if last else ()
     with pytest.raises(InvalidValue, match=rf": {named}\.$"):
         check_results(history, (Message(Role.USER, new),))

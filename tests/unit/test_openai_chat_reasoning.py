@@ -150,3 +150,13 @@ def test_only_thoughts_of_answers_are_taken_out() -> None:
     assert without_thoughts([Message(Role.ASSISTANT, (Text(f"{TAGGED}a{TAGGED}b"), call))]) == (
         Message(Role.ASSISTANT, (Text("ab"), call)),
     )
+
+
+@pytest.mark.parametrize("repeated", ["<think>\n", "<think>\n\n</think>\nx"], ids=["never closed", "not closed so"])
+def test_tags_without_end_cost_no_more_than_their_length(repeated: str) -> None:
+    """
+    A few megabytes of opening tags pass as they are. If each were followed to the end of the text it would take hours.
+    """
+    message = Message(Role.ASSISTANT, repeated * (4_000_000 // len(repeated)))
+
+    assert without_thoughts([message]) == (message,)

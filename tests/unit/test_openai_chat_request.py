@@ -217,6 +217,12 @@ def test_what_is_wrong_is_named_with_what_is_allowed(request_body: bytes, param:
     ("request_body", "param"),
     [
         (body(n=2), "n"),
+        (body(stop="\n"), "stop"),
+        (body(stop=["END", "  "]), "stop"),
+        (
+            body([*HELLO, {"role": "assistant", "content": "{"}], response_format={"type": "json_object"}),
+            "response_format",
+        ),
         (body(modalities=["text", "audio"]), "modalities"),
         (body(audio={"voice": "alloy", "format": "mp3"}), "audio"),
         (body(web_search_options={}), "web_search_options"),

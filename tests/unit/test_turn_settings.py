@@ -5,6 +5,7 @@ What one turn's settings make of the request to the API.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -128,6 +129,18 @@ def test_thoughts_are_told_only_to_a_model_that_thinks() -> None:
 
     assert kinds == ["thinking", "tool_use"]
     assert [block["type"] for block in without] == ["tool_use"]
+
+
+def test_ids_of_other_models_calls_are_made_fit() -> None:
+    """Call and result stay together, and two ids stay two."""
+    strange = [ToolCall("functions.add:0", "add", "{}"), ToolCall("functions.add:1", "add", "{}")]
+    results = Message(Role.USER, [ToolResult(call.call_id, (Text("2"),)) for call in strange])
+    _, called, returned = body(None, (ADD,), [ASKED, Message(Role.ASSISTANT, strange), results])["messages"]
+    ids = [block["id"] for block in called["content"]]
+
+    assert ids == [block["tool_use_id"] for block in returned["content"]]
+    assert len(set(ids)) == 2
+    assert all(re.fullmatch("[a-zA-Z0-9_-]+", each) for each in ids)
 
 
 def test_the_users_last_block_is_marked_for_the_cache() -> None:

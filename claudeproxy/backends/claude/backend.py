@@ -4,8 +4,10 @@ The Claude Code CLI as a chat backend: which process serves a turn, and what bec
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attrs import define, field
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
@@ -13,7 +15,7 @@ from claudeproxy.backends.claude.claims import ClaimedTurn, Claims
 from claudeproxy.backends.claude.conversations import LiveProcesses, TurnLocks
 from claudeproxy.backends.claude.environment import Launcher
 from claudeproxy.backends.claude.exchange import are_plain_results, is_plain_answer, is_plain_prompt, results_of
-from claudeproxy.backends.claude.features import Refusals, emulated, features_of
+from claudeproxy.backends.claude.features import Feature, Refusals, emulated, features_of
 from claudeproxy.backends.claude.pool import Pool
 from claudeproxy.backends.claude.process import ClaudeProcess
 from claudeproxy.backends.claude.sampling import sampled
@@ -21,13 +23,16 @@ from claudeproxy.backends.claude.settings import kept_settings, turn_settings
 from claudeproxy.backends.claude.turn import Outcome
 from claudeproxy.backends.claude.ways import Way
 from claudeproxy.core.chat import ChatRequest, Text
-from claudeproxy.core.events import TurnHead
+from claudeproxy.core.events import ReasoningDelta, StreamEvent, TurnHead, Usage, UsageReport
 from claudeproxy.core.health import ChatHealth
 from claudeproxy.core.sessions import Session
-from claudeproxy.errors import AnswerNotJSON, BackendUnavailable, RequestRefused, UpstreamTimeout
+from claudeproxy.errors import AnswerNotJSON, BackendUnavailable, ClaudeProxyError, RequestRefused, UpstreamTimeout
 from claudeproxy.interfaces import IChatBackend, IEventSink, ISessionStore
 
 __all__ = ["ClaudeBackend"]
+
+_LEAVING = 2.0
+"""Seconds that a parked process has to leave its turn, which takes it some milliseconds; then it has to go."""
 
 
 @implementer(IChatBackend)
@@ -48,11 +53,12 @@ class ClaudeBackend:
     _locks: TurnLocks
     _honour_sampling: bool
     """Whether the model is to stop thinking where a client asks for a temperature."""
-    _refusals: Refusals = field(init=False, factory=Refusals)
+    _refusals: Refusals = field(init=False)
     _live: LiveProcesses = field(init=False)
     _claims: Claims = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._refusals = Refusals(self._clock)
         self._live = LiveProcesses(self._pool)
         self._claims = Claims(self._sessions, self._live, self._clock, self._locks)
 
@@ -117,35 +123,62 @@ class ClaudeBackend:
         settings, without_effect = sampled(request.settings, honour=self._honour_sampling)
         head = TurnHead(turn.session.session_id, turn.created, (*request.ignored, *without_effect))
         features = features_of(settings, turn.conversation)
-        session = turn.session
-        refused = self._refusals.of(session.model, features)
-        untried = {feature: which for feature, which in features.items() if feature not in refused}
-        way = Way.of(settings, session.tools, refused)
+        model = turn.session.model
+        refused = self._refusals.of(model, features)
+        way = Way.of(settings, turn.session.tools, turn.conversation, refused)
         try:
-            await self._attempt(turn, way, sink, head)
-        except (AnswerNotJSON, RequestRefused) as error:
-            if not untried or (way.form is not None and way.form.begun):
+            await self._attempt(turn, way, sink, sink.event, head)
+            return
+        except RequestRefused as refusal:
+            error: ClaudeProxyError = refusal
+            untried = frozenset(features) - refused
+        except AnswerNotJSON as failure:
+            # Only of the form that says something, and only if the client has not seen the beginning of an object.
+            error, untried = failure, frozenset({Feature.FORMAT} & features.keys()) - refused
+            if way.form is not None and way.form.begun:
                 raise
-            try:
-                await self._attempt(turn, Way.of(settings, session.tools, frozenset(features)), sink)
-            except RequestRefused:
-                # It was not for these, so the client learns what the API said of its request as it was.
-                raise error from None
-            self._refusals.note(session.model, untried)
+        if not untried:
+            raise error
+        again = Way.of(settings, turn.session.tools, turn.conversation, refused | untried)
+        spent = None if way.form is None else way.form.spent
+        try:
+            await self._attempt(turn, again, sink, sink.event if spent is None else _going_on(sink.event, spent))
+        except RequestRefused:
+            # It was not for these, so the client learns what the API said of its request as it was.
+            raise error from None
+        if len(untried) == 1:
+            (feature,) = untried
+            self._refusals.note(model, feature, features[feature])
 
-    async def _attempt(self, turn: ClaimedTurn, way: Way, sink: IEventSink, head: TurnHead | None = None) -> None:
+    async def _attempt(
+        self,
+        turn: ClaimedTurn,
+        way: Way,
+        sink: IEventSink,
+        emit: Callable[[StreamEvent], None],
+        head: TurnHead | None = None,
+    ) -> None:
         """
         Run a turn on a process.
 
+        :param emit: takes the events.
         :param head: what the sink is told first, unless it has been.
         """
-        session = turn.session
-        process = await self._process(session, way)
+        process = await self._process(turn.session, way)
         try:
             if head is not None:
                 sink.started(head)
             sink.flow_from(process)
-            outcome = await self._ask(process, turn, way, sink)
+            outcome = await self._ask(process, turn, way, emit)
+            if not outcome.clean:
+                # The CLI is about to go on by itself, and each moment counts; an interrupt would come too late to save
+                # the request.
+                process.kill()
+                self._pool.discard(process)
+            after = self._claims.settle(turn, outcome.parts)
+            if outcome.clean:
+                process.needs_history = process.needs_history or not is_plain_answer(outcome.parts)
+                self._live.rest(after, process)
         except BackendUnavailable as error:
             self._pool.discard(process)
             raise await self._pool.explained(error) from error
@@ -155,15 +188,6 @@ class ClaudeBackend:
             raise
         finally:
             sink.flow_ended()
-        if not outcome.clean:
-            # The CLI is about to go on by itself, and each moment counts; an interrupt would come too late to save the
-            # request.
-            process.kill()
-            self._pool.discard(process)
-        after = self._claims.settle(turn, outcome.parts)
-        if outcome.clean:
-            process.needs_history = process.needs_history or not is_plain_answer(outcome.parts)
-            self._live.rest(after, process)
 
     async def _process(self, session: Session, way: Way) -> ClaudeProcess:
         """
@@ -172,37 +196,67 @@ class ClaudeBackend:
         functions = way.functions(session.tools)
         process = self._live.wake(session)
         if process is not None:
-            if set(functions) <= set(process.parking.tools):
-                return process
             # The CLI would answer a call of a function that it does not know, and ask the model again.
+            if set(functions) <= set(process.parking.tools) and await self._ready(process, way):
+                return process
             self._pool.discard(process)
         process = await self._pool.take()
         process.initialize(session.system, functions)
         # One that has seen nothing must be told everything, unless nothing was said before.
         process.needs_history = bool(session.messages)
+        process.keeps = kept_settings(way.settings)
         return process
 
-    async def _ask(self, process: ClaudeProcess, turn: ClaimedTurn, way: Way, sink: IEventSink) -> Outcome:
+    async def _ready(self, process: ClaudeProcess, way: Way) -> bool:
+        """
+        Have a parked process leave its turn, if what that began with would leak into this one; return whether it can
+        be used.
+        """
+        keeps = kept_settings(way.settings)
+        if process.parking.waits and process.keeps != keeps:
+            process.needs_history = True
+            try:
+                await process.leave_turn().addTimeout(_LEAVING, self._clock)
+            except TimeoutError:
+                return False
+            except BaseException:
+                self._pool.discard(process)
+                raise
+        process.keeps = keeps
+        return process.usable
+
+    def _ask(
+        self, process: ClaudeProcess, turn: ClaimedTurn, way: Way, emit: Callable[[StreamEvent], None]
+    ) -> Deferred[Outcome]:
         """
         Send what is new; and all that came before it, where the process does not know that or would change it.
         """
-        keeps, parked = kept_settings(way.settings), process.parking.waits
+        parked = process.parking.waits
         plain = are_plain_results(turn.new) if parked else is_plain_prompt(turn.new)
         if turn.prefill or way.tool is not None or not plain:
             process.needs_history = True
-        if parked and process.keeps != keeps:
-            # What the turn began with would leak into this one.
-            await process.leave_turn()
-            parked, process.needs_history = False, True
-        process.keeps = keeps
         whole = emulated(turn.conversation, way.refused) if process.needs_history else None
         told = turn_settings(way.settings, turn.session.tools, whole, form=way.tool)
         process.configure(turn.session.model, told, show_reasoning=way.settings.show_reasoning)
         if parked:
-            return await process.continue_turn(results_of(turn.new, told_whole=whole is not None), sink.event, way.form)
+            return process.continue_turn(results_of(turn.new, told_whole=whole is not None), emit, way.form)
         # With the whole conversation beside it, the message only starts the turn.
         parts = (Text("."),) if whole is not None else tuple(part for message in turn.new for part in message.parts)
-        return await process.run_turn(parts, sink.event, way.form)
+        return process.run_turn(parts, emit, way.form)
+
+
+def _going_on(emit: Callable[[StreamEvent], None], spent: Usage) -> Callable[[StreamEvent], None]:
+    """
+    Return what takes the events of a second attempt: its reasoning the client has had, and it pays for both.
+    """
+
+    def take(event: StreamEvent) -> None:
+        if isinstance(event, UsageReport):
+            emit(UsageReport(event.usage.plus(spent)))
+        elif not isinstance(event, ReasoningDelta):
+            emit(event)
+
+    return take
 
 
 def _timed_out(result: object, timeout: float) -> None:

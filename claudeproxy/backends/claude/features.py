@@ -2,7 +2,8 @@
 What not every model can do, and what is done about it.
 
 Whether a model takes a request only the API can say, and it says so before the first token. Then the request is made
-another way, and what was learned is remembered: the next one of its kind goes that way at once.
+another way. What was learned by that is remembered for a while, if there was only one thing that it can have been: the
+next turn of that kind goes the other way at once.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from enum import StrEnum
 from hashlib import sha256
 
 from attrs import define, field
+from twisted.internet.interfaces import IReactorTime
 
 from claudeproxy.core.chat import Message, Role, Text, TurnSettings
 
@@ -20,6 +22,8 @@ __all__ = ["Feature", "Refusals", "emulated", "features_of"]
 
 _MOST = 1000
 """Features that are remembered to be refused."""
+_REMEMBERED = 3600.0
+"""Seconds; models learn, and what was taken for a refusal may have been something else."""
 
 _GO_ON = "Go on with your last message, exactly from where it ends. Do not repeat any of it, nor comment on this."
 
@@ -63,22 +67,25 @@ class Refusals:
     Which models refused what.
     """
 
-    _known: dict[_Key, None] = field(init=False, factory=dict)
-    """The last refused last."""
+    _clock: IReactorTime
+    _known: dict[_Key, float] = field(init=False, factory=dict)
+    """Until when it is remembered; the last refused last."""
 
     def of(self, model: str, features: dict[Feature, str]) -> frozenset[Feature]:
         """
         Return those of a turn's features that its model is known to refuse.
         """
-        return frozenset(feature for feature, which in features.items() if (model, feature, which) in self._known)
+        now = self._clock.seconds()
+        return frozenset(
+            feature for feature, which in features.items() if self._known.get((model, feature, which), 0.0) > now
+        )
 
-    def note(self, model: str, features: dict[Feature, str]) -> None:
+    def note(self, model: str, feature: Feature, which: str) -> None:
         """
-        Remember that a model refused these, or one of them.
+        Remember that a model refused this.
         """
-        for feature, which in features.items():
-            self._known.pop((model, feature, which), None)
-            self._known[model, feature, which] = None
+        self._known.pop((model, feature, which), None)
+        self._known[model, feature, which] = self._clock.seconds() + _REMEMBERED
         while len(self._known) > _MOST:
             del self._known[next(iter(self._known))]
 

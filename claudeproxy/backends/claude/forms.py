@@ -7,13 +7,14 @@ own that the model must call: what it calls it with is the answer. Both come in 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container
 from itertools import chain, count
 
 from attrs import define, field
 
 from claudeproxy.backends.claude.answer import is_object
 from claudeproxy.core.chat import AnswerFormat
+from claudeproxy.core.events import Usage
 from claudeproxy.core.tools import Tool
 from claudeproxy.errors import AnswerNotJSON
 
@@ -23,14 +24,17 @@ _OBJECT = {"type": "object"}
 _DESCRIPTION = "Give the answer to the user. Call it once, with all of the answer."
 
 
+_LONGEST_PROSE = 4096
+"""Characters of a text that is no answer: as much as a refusal needs."""
 _FAILED = "The model's answer is not the JSON object that was asked for."
 
 
-def form_tool(format: AnswerFormat, tools: Iterable[Tool]) -> Tool:
+def form_tool(format: AnswerFormat, taken: Container[str]) -> Tool:
     """
-    Return the function whose arguments are the answer; its name is none of the client's.
+    Return the function whose arguments are the answer.
+
+    :param taken: the names of others, which it cannot have.
     """
-    taken = {tool.name for tool in tools}
     names = chain((format.name,), (f"{format.name[:60]}_{number}" for number in count()))
     name = next(each for each in names if each not in taken)
     described = f"{_DESCRIPTION}\n\n{format.description}" if format.description else _DESCRIPTION
@@ -47,39 +51,39 @@ class Form:
     """The function whose arguments are the answer; empty when the text itself is."""
     begun: bool = field(init=False, default=False)
     """Whether anything of the answer was passed on."""
+    prose: str = field(init=False, default="")
+    """The beginning of a text that is no answer."""
+    spent: Usage | None = field(init=False, default=None)
+    """On an answer that turned out to be none."""
     _filling: bool = field(init=False, default=False)
     """Whether the block that grows is a call of that function."""
-
-    @property
-    def called(self) -> bool:
-        """
-        Whether the model has begun to answer by a call.
-        """
-        return bool(self.tool) and self.begun
 
     def text(self, piece: str, calls: int) -> str:
         """
         Return what of a piece of text is a piece of the answer.
 
-        :param calls: how many of the client's functions were called before. Nothing is said beside them.
-        :raises AnswerNotJSON: the text is no object.
+        :param calls: how many of the client's functions were called before. No answer comes beside them.
         """
         if self.tool or calls:
             return ""
         if not self.begun:
-            piece = piece.lstrip()
-            if piece and not piece.startswith("{"):
-                raise AnswerNotJSON(_FAILED)
-            self.begun = bool(piece)
+            # Why the model stops is only known at the end: prose may be a refusal.
+            piece = (self.prose + piece).lstrip()
+            self.begun = piece.startswith("{")
+            if not self.begun:
+                self.prose, piece = piece[:_LONGEST_PROSE], ""
         return piece
 
-    def call(self, name: str) -> bool:
+    def call(self, name: str, calls: int) -> bool:
         """
         Take note of a call that begins; return whether it is an answer and none of the client's functions.
+
+        :param calls: as for :meth:`text`.
         """
         ours = bool(self.tool) and name == self.tool
         # A second answer would spoil the first.
-        self._filling, self.begun = ours and not self.begun, self.begun or ours
+        self._filling = ours and not self.begun and not calls
+        self.begun = self.begun or self._filling
         return ours
 
     def input(self, piece: str) -> str:
@@ -95,7 +99,7 @@ class Form:
         :param text: all that was returned before.
         :raises AnswerNotJSON: it is no JSON object.
         """
-        lacking = "{}" if self.called and not text else ""
+        lacking = "{}" if self.tool and self.begun and not text else ""
         if not is_object(text + lacking):
             raise AnswerNotJSON(_FAILED)
         return lacking

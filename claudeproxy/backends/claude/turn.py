@@ -96,6 +96,8 @@ class Turn:
     """Of all calls, those among them that are the answer."""
     _called: set[str] = field(init=False, factory=set)
     """The names of their functions."""
+    _stands: bool = field(init=False, default=False)
+    """Whether the answer is complete, and the process is about to wait behind it."""
     _answers: bool = field(init=False, default=False)
     """Whether the call that grows is the answer."""
     _input_usage: Usage = field(init=False, factory=Usage)
@@ -139,7 +141,7 @@ class Turn:
 
     def _line(self, line: Line) -> None:
         match line:
-            case ModelEvent(event=event):
+            case ModelEvent(event=event) if not self._stands:
                 self._event(event)
             case Initialized(session_id=session_id):
                 self._check_session(session_id)
@@ -172,7 +174,9 @@ class Turn:
             case MessageStart(usage=usage):
                 self._input_usage = usage
             case MessageStop(reason=reason, usage=usage, explanation=explanation):
-                self._refusal = explanation if finish_reason(reason) is FinishReason.CONTENT_FILTER else ""
+                if finish_reason(reason) is FinishReason.CONTENT_FILTER:
+                    # Where the answer was to have a form, what the model says instead is why it refuses.
+                    self._refusal = explanation or (self._form.prose if self._form is not None else "")
                 self._counted = evolve(
                     self._input_usage, output_tokens=usage.output_tokens, reasoning_tokens=usage.reasoning_tokens
                 )
@@ -189,7 +193,7 @@ class Turn:
     def _begin_call(self, call_id: str, name: str) -> None:
         self._call_ids.append(call_id)
         self._called.add(name)
-        self._answers = self._form is not None and self._form.call(name)
+        self._answers = self._form is not None and self._form.call(name, self._answer.calls)
         if not self._answers:
             self._emit(ToolCallStarted(self._answer.calls, call_id, name))
             self._answer.begin_call(call_id, name)
@@ -233,7 +237,8 @@ class Turn:
             known = self._called <= set(self._functions)
             clean = reached is FinishReason.TOOL_CALLS and known and self._answer.well_called
             if not clean:
-                self._finish(usage, reached, clean=False)
+                called = reached is FinishReason.STOP and self._answer.calls and self._answer.well_called
+                self._finish(usage, FinishReason.TOOL_CALLS if called else reached, clean=False)
                 return
             answered = FinishReason.TOOL_CALLS if self._answer.calls else FinishReason.STOP
             # What is wrong with the answer is found before the process waits behind it.
@@ -243,10 +248,15 @@ class Turn:
                 if not self.over:
                     self._finish(evolve(usage, cost_usd=cost), answered, clean=True)
 
+            self._stands = True
             self._park(tuple(self._call_ids), parked)
-        elif reached is not FinishReason.STOP or (reason in _ENDS and is_blank(self._answer.text)):
+        elif reached is not FinishReason.STOP or (reason in _ENDS and self._says_nothing):
             # The CLI does not take this for an end: it tells the model to go on (seen), as nobody asked it to.
             self._finish(usage, reached, clean=False)
+
+    @property
+    def _says_nothing(self) -> bool:
+        return is_blank(self._answer.text) and not (self._form is not None and self._form.prose)
 
     def _result(self, result: TurnResult) -> None:
         self._check_session(result.session_id)
@@ -257,6 +267,9 @@ class Turn:
             self.fail(failure_of(result, self._limits.wait(resets_at)))
             return
         usage = evolve(self._counted or result.usage, cost_usd=self._charge(result.total_cost_usd))
+        if self._form is not None and self._form.begun and result.stop_reason == "stop_sequence":
+            # The client has cut its object off, and gets what there is of it.
+            self._form = None
         self._finish(usage, finish_reason(result.stop_reason), clean=True)
 
     def _complete(self, reason: FinishReason) -> None:
@@ -266,10 +279,12 @@ class Turn:
         :raises AnswerNotJSON: it stops, and is no object.
         """
         form, self._form = self._form, None
-        if form is not None and reason is FinishReason.STOP:
+        if form is not None and reason is FinishReason.STOP and not self._answer.calls:
             self._add(form.missing(self._answer.text), self._say)
 
     def _finish(self, usage: Usage, reason: FinishReason, *, clean: bool) -> None:
+        if self._form is not None:
+            self._form.spent = usage
         self._complete(reason)
         if self.over:
             return

@@ -11,7 +11,7 @@ from attrs import frozen
 from claudeproxy.backends.claude.features import Feature
 from claudeproxy.backends.claude.forms import Form, form_tool
 from claudeproxy.backends.claude.settings import asks_for_form
-from claudeproxy.core.chat import TurnSettings
+from claudeproxy.core.chat import Message, ToolCall, TurnSettings
 from claudeproxy.core.tools import Tool
 
 __all__ = ["Way"]
@@ -38,7 +38,13 @@ class Way:
         return tuple(tool.name for tool in (*tools, *((self.tool,) if self.tool is not None else ())))
 
     @classmethod
-    def of(cls, settings: TurnSettings, tools: tuple[Tool, ...], refused: frozenset[Feature]) -> Way:
+    def of(
+        cls,
+        settings: TurnSettings,
+        tools: tuple[Tool, ...],
+        conversation: Iterable[Message],
+        refused: frozenset[Feature],
+    ) -> Way:
         """
         Return the way that does without what is refused.
         """
@@ -46,5 +52,6 @@ class Way:
             return cls(settings, refused, None, None)
         if settings.format.schema is not None and Feature.FORMAT not in refused:
             return cls(settings, refused, Form(), None)
-        tool = form_tool(settings.format, tools)
+        called = (part.name for each in conversation for part in each.parts if isinstance(part, ToolCall))
+        tool = form_tool(settings.format, {*(tool.name for tool in tools), *called})
         return cls(settings, refused, Form(tool.name), tool)

@@ -31,8 +31,8 @@ from zope.interface import implementer
 
 from claudeproxy import __version__
 from claudeproxy.backends.images.cache import ImageCache
-from claudeproxy.backends.images.guard import GuardedReactor
-from claudeproxy.backends.openai.client import UpstreamClient, hostname_endpoints
+from claudeproxy.backends.images.guard import Guard
+from claudeproxy.backends.openai.client import UpstreamClient, secured
 from claudeproxy.backends.openai.failures import UPSTREAM_FAILURES
 from claudeproxy.backends.openai.request import Origin, UpstreamRequest
 from claudeproxy.config import ImagesConfig
@@ -177,9 +177,7 @@ class ImageFetcher:
         """
         self._clock = IReactorTime(reactor)
         self._timeout = config.timeout
-        endpoints = hostname_endpoints(
-            GuardedReactor(reactor, Destinations(config.allowed)), config.timeout, trust_root
-        )
+        endpoints = secured(Guard(reactor, Destinations(config.allowed), config.timeout).endpoint, trust_root)
         self._client = UpstreamClient(reactor, endpoints, connect_timeout=config.timeout, idle_timeout=5.0, max_idle=4)
         self._cache = ImageCache(reactor, _KEPT_BYTES, _KEPT_FOR)
 

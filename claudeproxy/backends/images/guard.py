@@ -16,20 +16,25 @@ from typing import Any
 
 from attrs import define, field, frozen
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import DeferredSemaphore
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
+from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import (
     IAddress,
     IHostnameResolver,
     IHostResolution,
+    IProtocol,
+    IProtocolFactory,
     IReactorPluggableNameResolver,
     IResolutionReceiver,
+    IStreamClientEndpoint,
 )
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from claudeproxy.backends.openai.request import Origin
 from claudeproxy.core.addresses import Destinations
 
-__all__ = ["GuardedReactor"]
+__all__ = ["Guard"]
 
 _MOST_LOOKUPS = 4
 """Names that are looked up at once. Each takes one of the reactor's ten threads until the system gives up, and names of
@@ -44,15 +49,17 @@ class _Resolution:
     """
 
     name: str
+    _turn: Deferred[DeferredSemaphore]
 
     def cancel(self) -> None:
         """
-        What the system has been asked, it will answer.
+        Do not wait any longer. What the system has been asked already, it will answer.
         """
+        self._turn.cancel()
 
 
 @implementer(IResolutionReceiver)
-@frozen(eq=False)
+@define(eq=False)
 class _Sieve:
     """
     Passes on the addresses that are admitted.
@@ -64,6 +71,7 @@ class _Sieve:
     _host: str
     _destinations: Destinations
     _over: Callable[[], object]
+    _ended: bool = field(init=False, default=False)
 
     def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
         """
@@ -83,6 +91,9 @@ class _Sieve:
             )
 
     def resolutionComplete(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
         self._over()
         self._receiver.resolutionComplete()
 
@@ -91,12 +102,15 @@ class _Sieve:
 @define(eq=False)
 class _GuardedResolver:
     """
-    Resolves names to addresses that are admitted.
+    Resolves the name of one connection to addresses that are admitted.
     """
 
-    _resolver: Callable[[], IHostnameResolver]
+    _log = Logger()
+
+    _resolver: IHostnameResolver
     _destinations: Destinations
-    _lookups: DeferredSemaphore = field(init=False, factory=lambda: DeferredSemaphore(_MOST_LOOKUPS))
+    _lookups: DeferredSemaphore
+    _resolutions: list[_Resolution] = field(init=False, factory=list)
 
     def resolveHostName(
         self,
@@ -106,28 +120,39 @@ class _GuardedResolver:
         addressTypes: Sequence[type[IAddress]] | None = None,
         transportSemantics: str = "TCP",
     ) -> IHostResolution:
-        resolution = _Resolution(hostName)
+        turn = self._lookups.acquire()
+        resolution = _Resolution(hostName, turn)
+        self._resolutions.append(resolution)
         resolutionReceiver.resolutionBegan(resolution)
         sieve = _Sieve(resolutionReceiver, hostName, self._destinations, self._lookups.release)
 
         def begin(_: object) -> None:
-            self._resolver().resolveHostName(sieve, hostName, portNumber, addressTypes, transportSemantics)
+            try:
+                self._resolver.resolveHostName(sieve, hostName, portNumber, addressTypes, transportSemantics)
+            except Exception:
+                self._log.failure("The host of a linked picture could not be looked up.")
+                # To the client it is a name without an address, and the next one has its turn.
+                sieve.resolutionComplete()
 
-        self._lookups.acquire().addCallback(begin)
+        turn.addCallbacks(begin, lambda failure: failure.trap(CancelledError))
         return resolution
+
+    def close(self) -> None:
+        """
+        Look up nothing more. The endpoint, which knows that nobody waits any longer, does not tell.
+        """
+        for resolution in self._resolutions:
+            resolution.cancel()
 
 
 @implementer(IReactorPluggableNameResolver)
-class GuardedReactor:
+class _GuardedReactor:
     """
     As much of a reactor as ``HostnameEndpoint`` needs; its names lead only where links may lead.
     """
 
-    def __init__(self, reactor: Any, destinations: Destinations) -> None:
-        """
-        :param reactor: provides ``IReactorTCP``, ``IReactorTime`` and ``IReactorPluggableNameResolver``.
-        """
-        self.nameResolver = _GuardedResolver(lambda: reactor.nameResolver, destinations)
+    def __init__(self, reactor: Any, resolver: _GuardedResolver) -> None:
+        self.nameResolver = resolver
         self.connectTCP = reactor.connectTCP
         self.callLater = reactor.callLater
         self.seconds = reactor.seconds
@@ -137,3 +162,48 @@ class GuardedReactor:
         The guard stays.
         """
         raise NotImplementedError
+
+
+@frozen(eq=False)
+class Guard:
+    """
+    Makes the endpoints that lead only where links may lead.
+    """
+
+    _reactor: Any
+    """Provides ``IReactorTCP``, ``IReactorTime`` and ``IReactorPluggableNameResolver``."""
+    _destinations: Destinations
+    _timeout: float
+    """Seconds for one attempt to connect."""
+    _lookups: DeferredSemaphore = field(init=False, factory=lambda: DeferredSemaphore(_MOST_LOOKUPS))
+
+    def endpoint(self, origin: Origin) -> IStreamClientEndpoint:
+        """
+        Return what connects to an origin, without TLS.
+        """
+        return _GuardedEndpoint(origin, self._connect)
+
+    def _connect(self, origin: Origin, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        resolver = _GuardedResolver(self._reactor.nameResolver, self._destinations, self._lookups)
+        reactor = _GuardedReactor(self._reactor, resolver)
+        connecting = HostnameEndpoint(reactor, origin.host, origin.port, self._timeout).connect(factory)
+
+        def ended(result: Any) -> Any:
+            resolver.close()
+            return result
+
+        return connecting.addBoth(ended)
+
+
+@implementer(IStreamClientEndpoint)
+@frozen(eq=False)
+class _GuardedEndpoint:
+    """
+    Has a resolver of its own for each connection, so that its look-up ends with it.
+    """
+
+    _origin: Origin
+    _connect: Callable[[Origin, IProtocolFactory], Deferred[IProtocol]]
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        return self._connect(self._origin, protocolFactory)

@@ -38,7 +38,7 @@ from twisted.python.failure import Failure
 from claudeproxy.backends.openai.connection import Connection, Exchange, NoAnswer, Receiver
 from claudeproxy.backends.openai.request import Origin, UpstreamRequest
 
-__all__ = ["UpstreamClient", "hostname_endpoints"]
+__all__ = ["UpstreamClient", "hostname_endpoints", "secured"]
 
 _TRUSTED_FOR = 1.0
 """Seconds for which an idle connection's socket is not looked at again: it takes a system call, and who closes idle
@@ -60,13 +60,24 @@ def hostname_endpoints(
     :param timeout: seconds for one attempt to connect.
     :param trust_root: the authorities to trust; None means the platform's.
     """
+    return secured(lambda origin: HostnameEndpoint(reactor, origin.host, origin.port, timeout), trust_root)
+
+
+def secured(
+    plain: Callable[[Origin], IStreamClientEndpoint], trust_root: IOpenSSLTrustRoot | None = None
+) -> Callable[[Origin], IStreamClientEndpoint]:
+    """
+    How origins are connected to where TLS, with verification, is put upon endpoints without it.
+
+    :param trust_root: the authorities to trust; None means the platform's.
+    """
 
     @lru_cache(_MOST_CREATORS)  # made once: it reads all authorities
     def creator_for(host: str) -> IOpenSSLClientConnectionCreator:
         return optionsForClientTLS(host, trust_root)
 
     def endpoint_for(origin: Origin) -> IStreamClientEndpoint:
-        endpoint: IStreamClientEndpoint = HostnameEndpoint(reactor, origin.host, origin.port, timeout)
+        endpoint = plain(origin)
         if not origin.secure:
             return endpoint
         return wrapClientTLS(creator_for(origin.host), endpoint)

@@ -4,8 +4,10 @@ The neutral model's messages in the form of the Messages API.
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode
 from collections.abc import Iterable
+from hashlib import sha256
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -27,6 +29,9 @@ from claudeproxy.core.chat import (
 from claudeproxy.core.media import PLAIN_TEXT
 
 __all__ = ["content_blocks", "message_objects"]
+
+
+_ID = re.compile(r"[a-zA-Z0-9_-]+")
 
 
 def message_objects(messages: Iterable[Message]) -> list[dict[str, Any]]:
@@ -64,13 +69,22 @@ def _block(part: Part) -> dict[str, Any]:
         case Document(title=title):
             return {"type": "document", "source": _source(part), **({"title": title} if title else {})}
         case ToolCall(call_id=call_id, name=name, arguments=arguments):
-            return {"type": "tool_use", "id": call_id, "name": name, "input": _input(arguments)}
+            return {"type": "tool_use", "id": _call_id(call_id), "name": name, "input": _input(arguments)}
         case ToolResult(call_id=call_id, content=content):
-            return {"type": "tool_result", "tool_use_id": call_id, "content": content_blocks(content)}
+            return {"type": "tool_result", "tool_use_id": _call_id(call_id), "content": content_blocks(content)}
         case Thinking(redacted=redacted) if redacted:
             return {"type": "redacted_thinking", "data": redacted}
         case Thinking(text=text, signature=signature):
             return {"type": "thinking", "thinking": text, "signature": signature}
+
+
+def _call_id(call_id: str) -> str:
+    """
+    Return a call's id as the API takes it. Conversations that another model began have others: ``functions.add:0``.
+    """
+    if _ID.fullmatch(call_id):
+        return call_id
+    return f"call_{sha256(call_id.encode(errors='replace')).hexdigest()[:24]}"
 
 
 def _input(arguments: str) -> Any:

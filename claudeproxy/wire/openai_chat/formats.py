@@ -8,7 +8,7 @@ import re
 
 from claudeproxy.core.chat import AnswerFormat
 from claudeproxy.wire.openai_chat.schema import ResponseFormat
-from claudeproxy.wire.validation import invalid, missing
+from claudeproxy.wire.validation import check_nesting, invalid, missing
 
 __all__ = ["decode_format"]
 
@@ -20,7 +20,7 @@ def decode_format(format: ResponseFormat | None) -> AnswerFormat | None:
     Return the form of the answer's text; None leaves it free.
 
     :raises MissingParameter: a schema is announced and not there.
-    :raises InvalidValue: a name that OpenAI does not allow, or a schema that is not an object's.
+    :raises InvalidValue: a name that OpenAI does not allow, or a schema that is not an object's or nests too deeply.
     """
     if format is None or format.type == "text":
         return None
@@ -36,4 +36,5 @@ def decode_format(format: ResponseFormat | None) -> AnswerFormat | None:
     # A recursive one has a reference in the place of its type.
     if described.schema.get("type", "object") != "object":
         raise invalid("response_format.json_schema.schema", "a JSON Schema of type 'object'")
+    check_nesting(described.schema, "response_format.json_schema.schema")
     return AnswerFormat(described.schema, described.name, described.description or "")

@@ -9,7 +9,7 @@ import re
 import msgspec
 from attrs import frozen
 
-from claudeproxy.core.chat import Effort, Message, TurnSettings
+from claudeproxy.core.chat import Effort, Message, Role, TurnSettings
 from claudeproxy.core.tools import Tool, ToolChoice
 from claudeproxy.wire.openai_chat.formats import decode_format
 from claudeproxy.wire.openai_chat.messages import decode_messages
@@ -123,6 +123,8 @@ def decode_request(body: bytes) -> ChatBody:
         raise missing("model")
     _refuse_unsupported(request)
     messages, system = decode_messages(request.messages)
+    if messages[-1].role is Role.ASSISTANT and request.response_format is not None:
+        _refuse_begun_form(request)
     tools = decode_tools(request)
     options = request.stream_options
     return ChatBody(
@@ -169,14 +171,28 @@ def _refuse_unsupported(request: ChatCompletionRequest) -> None:
         raise unsupported("top_logprobs", "the probabilities of tokens are not known")
 
 
+def _refuse_begun_form(request: ChatCompletionRequest) -> None:
+    """
+    Refuse the beginning of an answer that has to have a form: what comes after it would have none.
+    """
+    if decode_format(request.response_format) is not None:
+        raise unsupported(
+            "response_format",
+            f"an answer cannot both have a form and be begun by messages[{len(request.messages) - 1}]; "
+            "the last message must be the user's",
+        )
+
+
 def _settings(request: ChatCompletionRequest, tool_choice: ToolChoice) -> TurnSettings:
     newer = _token_limit("max_completion_tokens", request.max_completion_tokens)
     older = _token_limit("max_tokens", request.max_tokens)
-    stop = request.stop
+    stop = (request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ())
+    if not all(sequence.strip() for sequence in stop):
+        raise unsupported("stop", "the model's API takes no sequence of blanks alone")
     return TurnSettings(
         effort=_effort(request.reasoning_effort),
         max_tokens=older if newer is None else newer,
-        stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
+        stop=stop,
         tool_choice=tool_choice,
         format=decode_format(request.response_format),
         temperature=request.temperature,

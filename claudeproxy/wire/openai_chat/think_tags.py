@@ -4,8 +4,7 @@ What the model thought as a part of the text, between tags, for clients that loo
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from claudeproxy.core.chat import Message, Part, Role, Text
 from claudeproxy.core.events import ReasoningDelta, StreamEvent, TextDelta
@@ -15,8 +14,8 @@ __all__ = ["rewriting", "without_thoughts"]
 
 _OPENING = "<think>\n"
 _CLOSING = "\n</think>\n\n"
-_THOUGHT = re.compile(r"<think>\n.*?\n</think>(?:\n\n|\n?\Z)", re.DOTALL)
-"""One of ours. A client may have cut the blanks off the end of a message."""
+_CUT_CLOSINGS = (_CLOSING.removesuffix("\n"), _CLOSING.removesuffix("\n\n"))
+"""At the end of a message, whose blanks a client may have cut off."""
 
 
 def rewriting(reasoning: Reasoning) -> Callable[[StreamEvent], Iterable[StreamEvent]] | None:
@@ -44,7 +43,26 @@ def without_thoughts(messages: Iterable[Message]) -> tuple[Message, ...]:
 
 
 def _without_thought(part: Part) -> Part:
-    return Text(_THOUGHT.sub("", part.text)) if isinstance(part, Text) and _OPENING in part.text else part
+    return Text("".join(_stretches(part.text))) if isinstance(part, Text) and _OPENING in part.text else part
+
+
+def _stretches(text: str) -> Iterator[str]:
+    """
+    Yield what is outside of our tags. No character is looked at for each opening anew: a client may send a great many.
+    """
+    start = 0
+    while (opening := text.find(_OPENING, start)) >= 0:
+        thought = opening + len(_OPENING)
+        closing = text.find(_CLOSING, thought)
+        if closing < 0:
+            # Nor is there one for any opening that follows.
+            if text.endswith(_CUT_CLOSINGS, thought):
+                yield text[start:opening]
+                return
+            break
+        yield text[start:opening]
+        start = closing + len(_CLOSING)
+    yield text[start:]
 
 
 def _without_reasoning(event: StreamEvent) -> Iterable[StreamEvent]:

@@ -15,7 +15,7 @@ from claudeproxy.wire.openai_chat.schema import (
     NamedTool,
     ToolDefinition,
 )
-from claudeproxy.wire.validation import invalid, missing, unsupported
+from claudeproxy.wire.validation import check_nesting, invalid, missing, unsupported
 
 __all__ = ["decode_tool_choice", "decode_tools", "has_legacy_calls"]
 
@@ -27,7 +27,8 @@ def decode_tools(request: ChatCompletionRequest) -> tuple[Tool, ...]:
     """
     Return the functions that the model may call.
 
-    :raises InvalidValue: a name that OpenAI does not allow, or twice the same; a schema that is not an object's.
+    :raises InvalidValue: a name that OpenAI does not allow, or twice the same; a schema that is not an object's or
+        nests too deeply.
     :raises UnsupportedParameter: a tool that is no function.
     """
     tools = [_tool(tool, f"tools[{index}]") for index, tool in enumerate(request.tools or ())]
@@ -101,4 +102,5 @@ def _function(function: FunctionDefinition, param: str) -> Tool:
     schema = function.parameters or _NO_ARGUMENTS
     if schema.get("type", "object") != "object":
         raise invalid(f"{param}.parameters", "a JSON Schema of type 'object'")
+    check_nesting(schema, f"{param}.parameters")
     return Tool(function.name, function.description or "", {"type": "object", **schema}, function.strict)
