@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 from claudeproxy.testing.directives import in_json
+from tests.live.completions import Completion
 from tests.live.conversations import Echo, Turn
 from tests.live.odd import JSON
 
@@ -109,14 +110,14 @@ def _rewritten(call: JSON) -> JSON:
     return {**call, "function": {**function, "arguments": json.dumps(json.loads(function["arguments"]), indent=1)}}
 
 
-def is_clean(message: JSON, names: list[str]) -> bool:
+def is_clean(completion: Completion, names: list[str]) -> bool:
     """
     Return whether the CLI takes an answer for what it is, and does not go on by itself.
     """
-    functions = [call["function"] for call in message.get("tool_calls") or ()]
+    functions = [call["function"] for call in completion.calls]
     if functions:
         return all(_is_object(function["arguments"]) and function["name"] in names for function in functions)
-    return bool(message["content"].replace("\ufeff", "").strip())
+    return bool(completion.message["content"].replace("\ufeff", "").strip())
 
 
 def without_leading(messages: list[JSON]) -> list[JSON]:

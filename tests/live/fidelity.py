@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred
 
 from claudeproxy.store.session_file import SessionFile
 from claudeproxy.testing.anthropic import StubAnthropic
+from claudeproxy.testing.stub import RecordedRequest
 from tests.live.chatting import THOUGHT, echoed, is_clean, joined, new_messages, with_ids, without_leading
 from tests.live.claude import LiveBackend
 from tests.live.completions import Completion, cli_session, complete
@@ -142,7 +143,8 @@ class Player:
         body = {"model": talk.model, "messages": sent, **talk.offer, **(turn.options if new else {})}
         told = _told(talk, way, sent, [*new, *prefill])
         goes_on = bool(talk.process) and _goes_on(talk, way, told)
-        completion, got, process = await self._serve(talk, body, named=way is not Way.GROWN)
+        completion, recorded = await self._serve(talk, body, told, named=way is not Way.GROWN)
+        got, process = recorded.body, cli_session(recorded)
         if goes_on:
             self._same("process", talk.process, process)
             self.counts["went on"] += 1
@@ -150,20 +152,23 @@ class Player:
         self._compare(talk, got, body, told)
         self._settle(talk, turn, completion, told, process, new)
 
-    async def _serve(self, talk: _Talk, body: JSON, *, named: bool) -> tuple[Completion, JSON, str]:
+    async def _serve(self, talk: _Talk, body: JSON, told: _Told, *, named: bool) -> tuple[Completion, RecordedRequest]:
         """
-        Serve a request; return the answer, what the API got, and the CLI's session that sent it.
+        Serve a request; return the answer, and what the API got.
         """
         before = len(self._stub.requests)
         session_id = talk.session_id if named else None
         completion = await complete(self._live, body, tenant=talk.tenant, session_id=session_id)
         requests = self._stub.requests[before:]
         recorded, *more = [each for each in requests if cli_session(each) not in self._over]
+        if not is_clean(completion, names_of(told.offer)):
+            # The process is killed, for it would go on by itself; sometimes it is faster.
+            self._over.add(cli_session(recorded))
+            more = [each for each in more if cli_session(each) not in self._over]
         self.counts["asked behind our back"] += len(requests) - len(more) - 1
         for each in more:
-            which = "the same process" if cli_session(each) == cli_session(recorded) else "another process"
-            raise Deviation(f"{which} asked the API again: {shown(each.body['messages'][-3:])}")
-        return completion, recorded.body, cli_session(recorded)
+            raise Deviation(f"the API was asked again: {shown(each.body['messages'][-3:])}")
+        return completion, recorded
 
     def _compare(self, talk: _Talk, got: JSON, body: JSON, told: _Told) -> None:
         """
@@ -218,11 +223,7 @@ class Player:
         talk.session_id = completion.session_id
         if talk.process != process:
             self._end_process(talk.process)
-        talk.process = process
-        if not is_clean(answered, names_of(told.offer)):
-            # It is killed, for it would go on by itself; sometimes it is faster.
-            self._over.add(process)
-            talk.process = ""
+        talk.process = "" if process in self._over else process
 
     async def _lose(self, talk: _Talk, loss: Loss) -> None:
         """
