@@ -93,10 +93,12 @@ async def test_a_slow_upstream_stops_the_upload(relay_to: Make) -> None:
         def connectionMade(self) -> None:
             self.transport.pauseProducing()  # type: ignore[union-attr]
 
+    size = 200_000_000
     listening = reactor.listenTCP(0, Factory.forProtocol(Deaf), interface="127.0.0.1")
     with tempfile.TemporaryFile() as file:
-        file.truncate(200_000_000)
+        file.truncate(size)
         relayed = relay_to(base_url=f"http://127.0.0.1:{listening.getHost().port}").send(post("/files", file))
+        await until(reactor, lambda: 0 < file.tell() < size)  # at its end until the connection is up: it was measured
         read = await settled(file.tell)
 
         assert 0 < read < 100_000_000
@@ -107,12 +109,12 @@ async def test_a_slow_upstream_stops_the_upload(relay_to: Make) -> None:
 
 
 async def settled(value: Callable[[], int]) -> int:
-    """Wait until a value is positive and has not changed for a while."""
-    seen = [0]
+    """Wait until a value has not changed for a while."""
+    seen: list[int] = []
 
     def same() -> bool:
         seen.append(value())
-        return seen[-1] > 0 and len(set(seen[-5:])) == 1
+        return len(seen) >= 5 and len(set(seen[-5:])) == 1
 
     await until(reactor, same)
     return seen[-1]
