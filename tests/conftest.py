@@ -5,6 +5,7 @@ Fixtures for every test, and the guard of :mod:`tests.guard` behind each.
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -16,8 +17,9 @@ from claudeproxy.testing.anthropic import StubAnthropic
 from claudeproxy.testing.openai import StubOpenAI
 from tests.guard import Guard, LoggedFailures
 
-# How long an example takes says something about the machine, not about the code.
-settings.register_profile("suite", deadline=None)
+# How long an example takes says something about the machine, not about the code; and what a change broke is told apart
+# from what was found by chance: the suite tries the same examples each time, `make fuzz` others.
+settings.register_profile("suite", deadline=None, derandomize="FUZZ_CASES" not in os.environ, database=None)
 settings.load_profile("suite")
 
 

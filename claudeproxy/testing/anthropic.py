@@ -8,17 +8,20 @@ every request.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import evolve
 
+from claudeproxy.testing.bodies import MessagesBody, blocks_of, misread
 from claudeproxy.testing.canned import bounded, canned_answer, count_tokens, cut
 from claudeproxy.testing.directives import Directive
-from claudeproxy.testing.instances import instance
+from claudeproxy.testing.instances import BadSchema, instance
 from claudeproxy.testing.pacing import Headers, silent, streamed, whole
 from claudeproxy.testing.playing import RawAnswer, json_bytes
+from claudeproxy.testing.strictness import asked, refusal, signature, words_against
 from claudeproxy.testing.stub import RecordedRequest, Stub
 
 __all__ = ["StubAnthropic"]
@@ -36,7 +39,11 @@ _ERROR_TYPES = {
 }
 
 _REMINDER = "<system-reminder>"
-"""How a text begins that the CLI, not the user, put into a user message."""
+"""How a text begins that the CLI or the gateway, not the user, put into a user message."""
+
+_CALLED = re.compile(r"\bcall(?: of)? the function ([\w.-]+?)\.(?:\s|$)", re.IGNORECASE)
+_ANY_CALL = "Call at least one function."
+"""How a model is asked for what it cannot be forced to."""
 
 
 class StubAnthropic(Stub):
@@ -58,8 +65,8 @@ class StubAnthropic(Stub):
         headers = ((b"request-id", b"req_stub_%08d" % serial),)
         if request.method in ("GET", "HEAD"):
             return RawAnswer.json({"data": [], "has_more": False}, headers=headers)
-        if not isinstance(request.body, dict) or not isinstance(request.body.get("messages"), list):
-            return _error(400, "messages: Field required", headers)
+        if wrong := misread(request.body, MessagesBody):
+            return _error(400, wrong, headers)
         if request.path.endswith("/count_tokens"):
             return RawAnswer.json({"input_tokens": sum(_input_tokens(request.body))}, headers=headers)
         if not request.path.endswith("/messages"):
@@ -76,12 +83,15 @@ class StubAnthropic(Stub):
             more = ((b"retry-after", retry.encode()),) if retry else ()
             told = (*headers, *more, *_usage_headers(directive))
             return _error(directive.status, directive.message or "as directed", told, directive.delay)
-        wrong = _wrong(request.body)
+        wrong = refusal(request.body, strict=self.strict)
         if wrong is not None:
             return _error(400, wrong, headers)
-        if directive.refuse is not None and directive.refuse in _asked(request.body):
-            return _error(400, directive.message or f"{directive.refuse}: not supported", headers)
-        directive = _in_form(directive, request.body)
+        if directive.refuse is not None and directive.refuse in asked(request.body):
+            return _error(400, directive.message or words_against(directive.refuse), headers)
+        try:
+            directive = _in_form(directive, request.body)
+        except BadSchema as error:
+            return _error(400, str(error), headers)
         words = () if _only_calls(directive) else cut(directive, canned_answer("the Anthropic API", texts))
         limit, stops = request.body.get("max_tokens"), request.body.get("stop_sequences") or ()
         directive, kept = bounded(directive, words, limit, stops)
@@ -109,6 +119,7 @@ class _Message:
 
     def __init__(self, body: Mapping[str, Any], directive: Directive, words: Sequence[str], id: str) -> None:
         fresh, written, read = _input_tokens(body)
+        self._signature = signature(body)
         self._directive = directive
         self._words = words
         self._thoughts = cut(Directive(text=directive.thinking), "") if directive.thinking else ()
@@ -136,7 +147,7 @@ class _Message:
         """
         content: list[dict[str, Any]] = [{"type": "text", "text": "".join(self._words)}] if self._words else []
         if self._directive.thinking:
-            content.insert(0, {"type": "thinking", "thinking": self._directive.thinking, "signature": "c3R1Yg=="})
+            content.insert(0, {"type": "thinking", "thinking": self._directive.thinking, "signature": self._signature})
         for call_id, name, arguments in self._calls:
             value = json.loads(arguments or "{}")
             content.append({"type": "tool_use", "id": call_id, "name": name, "input": value})
@@ -180,7 +191,7 @@ class _Message:
         """
         if self._directive.thinking:
             thoughts = [{"type": "thinking_delta", "thinking": thought} for thought in self._thoughts]
-            yield _THINKING, thoughts, {"type": "signature_delta", "signature": "c3R1Yg=="}
+            yield _THINKING, thoughts, {"type": "signature_delta", "signature": self._signature}
         if self._words or not self._calls:
             yield _TEXT, [{"type": "text_delta", "text": word} for word in self._words], None
         for call_id, name, arguments in self._calls:
@@ -189,46 +200,33 @@ class _Message:
             yield block, [{"type": "input_json_delta", "partial_json": piece} for piece in pieces if piece], None
 
 
-def _wrong(body: Mapping[str, Any]) -> str | None:
-    """
-    Return what the API says of a request that it takes from nobody.
-    """
-    if not all(stop.strip() for stop in body.get("stop_sequences") or ()):
-        return "stop_sequences: each stop sequence must contain non-whitespace"
-    names = [tool["name"] for tool in body.get("tools") or ()]
-    if len(set(names)) < len(names):
-        return "tools: Tool names must be unique."
-    return None
-
-
-def _asked(body: Mapping[str, Any]) -> Iterator[str]:
-    """
-    Yield what a directive can have the stub refuse, as far as the request asks for it.
-    """
-    messages = body["messages"]
-    if (body.get("output_config") or {}).get("format"):
-        yield "format"
-    if any(message.get("role") == "system" and message.get("content") for message in messages):
-        yield "system"
-    if messages and messages[-1].get("role") == "assistant":
-        yield "prefill"
-
-
 def _in_form(directive: Directive, body: Mapping[str, Any]) -> Directive:
     """
-    Have the stub answer as the request forces a model to: by an object, or by a call.
+    Have the stub answer as the request forces a model to, or asks it to: by an object, or by a call.
     """
-    choice = body.get("tool_choice") or {}
     offered = {tool["name"]: tool.get("input_schema") or {} for tool in body.get("tools") or ()}
-    if choice.get("type") in ("any", "tool") and offered and not directive.calls:
-        name = choice.get("name") or next(iter(offered))
-        told = directive.text or ""
+    told = directive.text or ""
+    name = _forced(body, offered) or (_wanted(body, offered) if told.startswith("{") or not told else None)
+    if name is not None and not directive.calls:
         arguments = told if told.startswith("{") else _dumped(instance(offered[name]))
         return evolve(directive, text=None, calls=((name, arguments),))
     format = (body.get("output_config") or {}).get("format")
     if format and directive.text is None and not directive.calls:
         return evolve(directive, text=_dumped(instance(format.get("schema") or {})))
     return directive
+
+
+def _forced(body: Mapping[str, Any], offered: Iterable[str]) -> str | None:
+    """Return the function that has to be called."""
+    choice = body.get("tool_choice") or {}
+    return choice.get("name") or next(iter(offered), None) if choice.get("type") in ("any", "tool") else None
+
+
+def _wanted(body: Mapping[str, Any], offered: Iterable[str]) -> str | None:
+    """Return the function that the last words ask the model to call, or to answer by."""
+    said = "".join(block["text"] for block in blocks_of(body["messages"][-1].get("content")) if _is_reminder(block))
+    named = [name for name in _CALLED.findall(said) if name in offered]
+    return named[-1] if named else next(iter(offered), None) if _ANY_CALL in said else None
 
 
 def _dumped(value: Any) -> str:
@@ -278,16 +276,23 @@ def _usage_headers(directive: Directive) -> Headers:
 
 def _texts(content: Any) -> list[str]:
     """Return the texts of a message's content, those of the CLI's own left out."""
-    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
-    texts = [str(block.get("text", "")) for block in blocks if block.get("type") == "text"]
-    return [text for text in texts if not text.lstrip().startswith(_REMINDER)]
+    return [str(block.get("text", "")) for block in blocks_of(content) if _is_text(block) and not _is_reminder(block)]
+
+
+def _is_text(block: Mapping[str, Any]) -> bool:
+    return block.get("type") == "text"
+
+
+def _is_reminder(block: Mapping[str, Any]) -> bool:
+    return _is_text(block) and str(block.get("text")).lstrip().startswith(_REMINDER)
 
 
 def _results(messages: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what the functions returned that the last answer called; nothing when the user spoke last."""
-    last: Mapping[str, Any] = next((message for message in reversed(messages) if message.get("role") == "user"), {})
-    blocks = last.get("content") or []
-    if isinstance(blocks, str) or any(block.get("type") == "text" for block in blocks):
+    asked = (message.get("content") for message in reversed(messages) if message.get("role") == "user")
+    said = ([block for block in blocks_of(content) if not _is_reminder(block)] for content in asked)
+    blocks = next((blocks for blocks in said if blocks), [])
+    if any(block.get("type") == "text" for block in blocks):
         return []
     results = [block.get("content") or "" for block in blocks if block.get("type") == "tool_result"]
     texts = [result if isinstance(result, str) else "".join(_texts(result)) for result in results]
@@ -299,7 +304,9 @@ def _only_calls(directive: Directive) -> bool:
 
 
 def _user_texts(messages: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what the user said, oldest first; the CLI's notes of role ``system`` may come after it."""
+    """
+    Return what the user said, oldest first. Notes may come after it: the CLI's of role ``system``, others marked.
+    """
     return [text for message in messages if message.get("role") == "user" for text in _texts(message.get("content"))]
 
 

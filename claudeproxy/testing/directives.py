@@ -21,7 +21,8 @@ touching it. Several directives in one text are read as one. The keys::
     call=f {"x": 1}     a call of the function f; may come several times, and needs no text beside it
     json=eyJ0Z...       base64 of an object with text, thinking and calls, for what those keys cannot say
     stop=max_tokens     why the answer ends (also: refusal, stop_sequence)
-    refuse=format       400 for a request that asks for this (also: system, prefill)
+    refuse=format       400 for a request that asks for this (also: system, prefill, forced, strict, sampling,
+                        thoughts)
     explanation=...     of a refusal, what it says about itself
     die-after=3         close the connection, the answer incomplete, after so many deltas
     error-after=3       an error event in the stream after so many deltas
@@ -45,8 +46,9 @@ __all__ = ["REFUSALS", "STOPS", "BadDirective", "Directive", "in_json", "without
 STOPS = ("end_turn", "max_tokens", "refusal", "stop_sequence")
 """What ``stop`` may say, in the words of Anthropic's API."""
 
-REFUSALS = ("format", "system", "prefill")
-"""What ``refuse`` may say: an output format, messages of the system, an answer that has begun."""
+REFUSALS = ("format", "system", "prefill", "forced", "strict", "sampling", "thoughts")
+"""What ``refuse`` may say: an output format, messages of the system, an answer that has begun, a choice that forces a
+call, strict functions, temperature and the like, signed thoughts."""
 
 _DIRECTIVE = re.compile(r"\[\[stub\s+(.*?)\s*\]\]", re.DOTALL)
 

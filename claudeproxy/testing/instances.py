@@ -7,19 +7,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["instance"]
+__all__ = ["BadSchema", "instance"]
 
 _DEEPEST = 8
 """Below that, a schema that refers to itself gets nulls."""
 
+_LONGEST = 1000
+"""Longer arrays and strings are not made, whatever a schema wants."""
+
 _SCALARS: Mapping[str, Any] = {"boolean": False, "null": None}
+
+
+class BadSchema(ValueError):
+    """
+    What is no JSON Schema.
+    """
 
 
 def instance(schema: Mapping[str, Any]) -> Any:
     """
     Return a value for a schema; of the keywords that restrict it, those that are common count.
+
+    :raises BadSchema: a keyword has a value that it cannot have.
     """
-    return _instance(schema, schema, 0)
+    try:
+        return _instance(schema, schema, 0)
+    except (AttributeError, LookupError, TypeError) as error:
+        raise BadSchema(f"not a JSON Schema: {error}") from error
 
 
 def _instance(schema: Any, root: Mapping[str, Any], depth: int) -> Any:
@@ -40,9 +54,9 @@ def _instance(schema: Any, root: Mapping[str, Any], depth: int) -> Any:
     if kind == "object":
         return {name: _instance(each, root, depth + 1) for name, each in (schema.get("properties") or {}).items()}
     if kind == "array":
-        return [_instance(schema.get("items", {}), root, depth + 1)] * max(1, schema.get("minItems", 1))
+        return [_instance(schema.get("items", {}), root, depth + 1)] * min(max(1, schema.get("minItems", 1)), _LONGEST)
     if kind == "string":
-        return "a word".ljust(schema.get("minLength", 0), ".")[: schema.get("maxLength")]
+        return "a word".ljust(min(schema.get("minLength", 0), _LONGEST), ".")[: schema.get("maxLength")]
     if kind in ("integer", "number"):
         return schema.get("minimum", 1)
     return _SCALARS.get(kind)

@@ -14,6 +14,7 @@ from email.parser import BytesParser
 from hashlib import sha256
 from typing import Any
 
+from claudeproxy.testing.bodies import ChatBody, misread
 from claudeproxy.testing.canned import bounded, canned_answer, count_tokens, cut
 from claudeproxy.testing.directives import Directive
 from claudeproxy.testing.pacing import Headers, silent, streamed, whole
@@ -74,8 +75,8 @@ class StubOpenAI(Stub):
         return RawAnswer.json(echo, headers=headers)
 
     def _chat(self, request: RecordedRequest, serial: int, headers: Headers) -> RawAnswer:
-        if not isinstance(request.body, dict) or not isinstance(request.body.get("messages"), list):
-            return _error(400, "Missing required parameter: 'messages'.", headers)
+        if wrong := misread(request.body, ChatBody):
+            return _error(400, wrong, headers)
         texts = _user_texts(request.body["messages"])
         directive = Directive.parse(texts[-1] if texts else "")
         if directive.mute:
@@ -237,7 +238,7 @@ def _file(request: RecordedRequest, serial: int, headers: Headers) -> RawAnswer:
     upload = fields.get("file")
     if upload is None:
         return _error(400, "'file' is a required property", headers)
-    content = bytes(upload.get_payload(decode=True))
+    content = bytes(upload.get_payload(decode=True) or b"")
     purpose = fields["purpose"].get_payload() if "purpose" in fields else None
     value = {
         "id": f"file-stub{serial:08d}",

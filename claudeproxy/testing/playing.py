@@ -113,9 +113,9 @@ class RawAnswer:
 
 def json_bytes(value: Any) -> bytes:
     """
-    Encode ``value`` as the APIs do: compact, UTF-8.
+    Encode ``value`` as the APIs do: compact, UTF-8, and escaped what UTF-8 has no form for.
     """
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
 
 
 @implementer(IPushProducer)

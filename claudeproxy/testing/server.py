@@ -39,6 +39,8 @@ class RecordedRequest:
     """Lower-cased names; the values of a repeated header are joined by a comma."""
     body: Any
     """The decoded JSON; None when the body is something else."""
+    status: int | None = None
+    """Of the answer; None while there is none, and when it has none."""
     usage: Mapping[str, Any] | None = None
     """The tokens that the answer reports, by the API's own names."""
     sent: int = 0

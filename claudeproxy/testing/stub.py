@@ -49,6 +49,8 @@ class Stub:
     _listening: IListeningPort
 
     def __init__(self) -> None:
+        self.strict = True
+        """Whether each model refuses what the API has it refuse; only Anthropic's have something of the kind."""
         self.requests: list[RecordedRequest] = []
         """All that arrived, in order."""
         self.departures = 0
@@ -147,6 +149,7 @@ class Stub:
             answer = scripted.popleft() if scripted else self.answer(recorded)
         except BadDirective as error:
             answer = RawAnswer.json({"error": {"message": str(error), "type": "bad_directive"}}, status=400)
+        recorded.status = answer.status
         Performance(request, recorded, answer, self._left).begin(self._clock)
         self._arrivals.tell(recorded)
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from random import randrange
 from typing import Any
 
 import pytest_twisted
@@ -22,6 +23,9 @@ from tests.live.daemon import Daemon
 
 CASES = max(60, int(os.environ.get("FUZZ_CASES", "0")) // 10)
 """Random requests per operation; each operation also gets hundreds that probe the edges of its parameters."""
+
+SEED = os.environ.get("FUZZ_SEED") or ("1" if "FUZZ_CASES" not in os.environ else str(randrange(2**32)))
+"""The suite makes the same requests each time, ``make fuzz`` others; schemathesis prints it with what it finds."""
 
 CHECKS = (
     "not_a_server_error",
@@ -47,6 +51,7 @@ def schemathesis(url: str, directory: Path) -> tuple[str, dict[str, Any]]:
         "--checks": ",".join(CHECKS),
         "--phases": "examples,coverage,fuzzing",
         "--max-examples": str(CASES),
+        "--seed": SEED,
         "--header": "Authorization: Bearer secret",
         "--request-timeout": "10",
         "--generation-with-security-parameters": "false",
