@@ -34,6 +34,7 @@ __all__ = [
     "MissingAPIKey",
     "MissingParameter",
     "ModelNotFound",
+    "NoFunctionCalled",
     "OriginNotAllowed",
     "OutputLimitExceeded",
     "Overloaded",
@@ -308,6 +309,13 @@ class AnswerNotJSON(ClaudeProxyError):
 
     status = 502
     code = "answer_not_json"
+
+
+class NoFunctionCalled(ClaudeProxyError):
+    """The model's answer has no call, though the request leaves it no choice."""
+
+    status = 502
+    code = "no_function_called"
 
 
 class BackendAuthFailed(ClaudeProxyError):

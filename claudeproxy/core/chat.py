@@ -4,12 +4,15 @@ The neutral model of a chat request: what every dialect decodes to and every bac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from attrs import evolve, field, frozen
 
+from claudeproxy.core.digests import digest_of
 from claudeproxy.core.tools import Tool, ToolChoice
 
 __all__ = [
@@ -137,6 +140,8 @@ class Thinking:
     signature: str = ""
     redacted: str = ""
     """In the place of the two others: what the API encrypted."""
+    place: str = ""
+    """What stands for all that the model was told before it; newer models take it back at no other place."""
 
 
 Part = Text | Image | ImageLink | Document | ToolCall | ToolResult | Thinking
@@ -185,6 +190,47 @@ class Message:
         """
         parts = tuple(part for part in self.parts if not isinstance(part, Thinking))
         return self if len(parts) == len(self.parts) else Message(self.role, parts)
+
+    @cached_property
+    def digest(self) -> bytes:
+        """
+        What is equal only for messages that are the same to a client; of always the same length.
+        """
+        return digest_of((self.role, *_told(self.shown.parts)))
+
+
+def _told(parts: Sequence[Part]) -> Iterator[str]:
+    """
+    Return what a message says; the number of its parts comes first, so that none passes for another message's.
+    """
+    yield str(len(parts))
+    for part in parts:
+        match part:
+            case Text(text=text):
+                yield from ("text", text)
+            case Image(media_type=media_type, data=data):
+                yield from ("image", media_type, data)
+            case ImageLink(url=url):
+                yield from ("link", url)
+            case Document(media_type=media_type, data=data, title=title):
+                yield from ("document", media_type, data, title)
+            case ToolCall(call_id=call_id, name=name, arguments=arguments):
+                yield from ("call", call_id, name, _canonical(arguments))
+            case ToolResult(call_id=call_id, content=content):
+                yield from ("result", call_id)
+                yield from _told(content)
+            case Thinking():
+                pass
+
+
+def _canonical(arguments: str) -> str:
+    """
+    Return a call's arguments as one text for all that mean the same: many clients read them and write them anew.
+    """
+    try:
+        return json.dumps(json.loads(arguments), sort_keys=True)
+    except (ValueError, RecursionError):
+        return arguments
 
 
 @frozen

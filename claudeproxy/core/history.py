@@ -8,89 +8,27 @@ which a process cannot change once its conversation has begun.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
-from itertools import chain
 
 from attrs import evolve
 
-from claudeproxy.core.chat import (
-    Document,
-    Image,
-    ImageLink,
-    Message,
-    Part,
-    Role,
-    Text,
-    Thinking,
-    ToolCall,
-    ToolResult,
-)
+from claudeproxy.core.chat import Message, Part, Role, ToolCall, ToolResult
+from claudeproxy.core.digests import digest_of
 from claudeproxy.core.tools import Tool
 from claudeproxy.errors import InvalidValue
 
-__all__ = ["as_called", "check_results", "history_digest", "split_history", "split_prefill"]
+__all__ = ["as_called", "check_results", "history_digest", "in_call_order", "split_history", "split_prefill"]
 
 
 def history_digest(tenant: str, model: str, system: str, tools: Iterable[Tool], messages: Iterable[Message]) -> bytes:
     """
     Return a digest that is equal only for equal conversations of one tenant.
     """
-    digest = sha256()
-    head = (tenant, model, system, *map(_offered, tools), "")
-    parts = chain(head, *(_told(message) for message in messages))
-    for part in parts:
-        data = part.encode()
-        # Each part is preceded by its length: ("ab", "c") and ("a", "bc") are different conversations.
-        digest.update(b"%d:" % len(data))
-        digest.update(data)
-    return digest.digest()
-
-
-def _offered(tool: Tool) -> str:
-    # Not by attrs' asdict, which goes into the schema with several frames for each of its levels.
-    return json.dumps([tool.name, tool.description, tool.schema, tool.strict], sort_keys=True)
-
-
-def _told(message: Message) -> Iterator[str]:
-    """
-    Return what a message says; the number of its parts comes first, so that none passes for another message's.
-    """
-    yield message.role
-    yield from _parts_told(message.shown.parts)
-
-
-def _parts_told(parts: Sequence[Part]) -> Iterator[str]:
-    yield str(len(parts))
-    for part in parts:
-        match part:
-            case Text(text=text):
-                yield from ("text", text)
-            case Image(media_type=media_type, data=data):
-                yield from ("image", media_type, data)
-            case ImageLink(url=url):
-                yield from ("link", url)
-            case Document(media_type=media_type, data=data, title=title):
-                yield from ("document", media_type, data, title)
-            case ToolCall(call_id=call_id, name=name, arguments=arguments):
-                yield from ("call", call_id, name, _canonical(arguments))
-            case ToolResult(call_id=call_id, content=content):
-                yield from ("result", call_id)
-                yield from _parts_told(content)
-            case Thinking():
-                pass
-
-
-def _canonical(arguments: str) -> str:
-    """
-    Return a call's arguments as one text for all that mean the same: many clients read them and write them anew.
-    """
-    try:
-        return json.dumps(json.loads(arguments), sort_keys=True)
-    except (ValueError, RecursionError):
-        return arguments
+    head = digest_of((tenant, model, system, *(tool.digest for tool in tools)))
+    # All of these have the same length, so nothing passes for something else.
+    return sha256(b"".join((head, *(message.digest for message in messages)))).digest()
 
 
 def split_prefill(messages: Sequence[Message]) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
@@ -113,18 +51,42 @@ def split_history(messages: Sequence[Message]) -> tuple[tuple[Message, ...], tup
     return (), tuple(messages)
 
 
+def in_call_order(messages: Iterable[Message]) -> tuple[Message, ...]:
+    """
+    Return a conversation with what functions returned in the order of their calls, whichever of them was faster.
+    """
+    told = list(messages)
+    for index, message in enumerate(told):
+        places = {call.call_id: place for place, call in enumerate(_last_calls([message]))}
+        if len(places) > 1:
+            start = end = index + 1
+            while end < len(told) and _only_result(told[end]) in places:
+                end += 1
+            told[start:end] = sorted(told[start:end], key=lambda each: places[_only_result(each)])
+    return tuple(told)
+
+
+def _only_result(message: Message) -> str:
+    """Return the id of the call that a message brings the result of, and nothing else; none is empty."""
+    match message.parts:
+        case (ToolResult(call_id=call_id),):
+            return call_id
+    return ""
+
+
 def as_called(known: Sequence[Message], given: Sequence[Message], new: Sequence[Message]) -> tuple[Message, ...]:
     """
-    Return what is new with the ids that the calls of the last answer really have; ``function_call`` has none.
+    Return what is new with the ids that the calls of the last answer really have; ``function_call`` has none. What was
+    returned is in their order.
 
     :param known: the conversation up to that answer as it was.
     :param given: the same as the client sent it; empty when it sent only what is new.
     """
     ours, theirs = _last_calls(known), _last_calls(given)
-    if [call.name for call in ours] != [call.name for call in theirs]:
-        return tuple(new)
-    ids = {their.call_id: our.call_id for our, their in zip(ours, theirs, strict=True)}
-    return tuple(Message(message.role, (_renamed(part, ids) for part in message.parts)) for message in new)
+    if [call.name for call in ours] == [call.name for call in theirs]:
+        ids = {their.call_id: our.call_id for our, their in zip(ours, theirs, strict=True)}
+        new = [Message(message.role, (_renamed(part, ids) for part in message.parts)) for message in new]
+    return in_call_order((*known[-1:], *new))[len(known[-1:]) :]
 
 
 def _renamed(part: Part, ids: Mapping[str, str]) -> Part:

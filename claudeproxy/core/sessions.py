@@ -4,6 +4,7 @@ A session: one tenant's conversation under an id that the client can come back w
 
 from __future__ import annotations
 
+from functools import cached_property
 from sys import getsizeof
 
 from attrs import frozen
@@ -45,14 +46,14 @@ class Session:
     touched: float
     """When its last turn ended."""
 
-    @property
+    @cached_property
     def size(self) -> int:
         """
         Bytes of memory that the conversation takes, near enough for a bound.
         """
         return getsizeof(self.system) + sum(map(message_size, self.messages)) + 500
 
-    @property
+    @cached_property
     def digest(self) -> bytes:
         """
         What a request's history must match to continue it without naming it.

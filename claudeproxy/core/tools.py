@@ -4,11 +4,14 @@ The functions that a client offers to the model, and how the model is to use the
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import cached_property
+from hashlib import sha256
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 __all__ = ["Tool", "ToolChoice", "ToolUse"]
 
@@ -25,6 +28,22 @@ class Tool:
     """JSON Schema of its arguments."""
     strict: bool | None = None
     """Whether the arguments must keep to the schema; None when the client did not say."""
+
+    @cached_property
+    def lenient(self) -> Tool:
+        """
+        The same function, with no promise about its arguments.
+        """
+        return self if self.strict is None else evolve(self, strict=None)
+
+    @cached_property
+    def digest(self) -> str:
+        """
+        What is equal only for the same functions.
+        """
+        # Not by attrs' asdict, which goes into the schema with several frames for each of its levels.
+        said = json.dumps([self.name, self.description, self.schema, self.strict], sort_keys=True)
+        return sha256(said.encode()).hexdigest()
 
 
 class ToolUse(StrEnum):

@@ -120,14 +120,14 @@ def _behind_key(tail: bytes) -> Usage | None:
     try:
         found, _ = json.JSONDecoder().raw_decode(tail[matches[-1].end() :].decode("utf-8", "replace"))
         return _neutral(msgspec.convert(found, _WireUsage))
-    except (ValueError, msgspec.ValidationError):
+    except (ValueError, msgspec.ValidationError, RecursionError):
         return None
 
 
 def _decoded(data: bytes) -> Usage | None:
     try:
         found = _carrier.decode(data).usage
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
     return None if found is None else _neutral(found)
 

@@ -16,7 +16,7 @@ from msgspec import inspect
 
 from claudeproxy.errors import ClaudeProxyError, InvalidJSON, InvalidValue, MissingParameter, UnsupportedParameter
 
-__all__ = ["check_nesting", "decode", "invalid", "missing", "unsupported"]
+__all__ = ["check_nesting", "decode", "invalid", "missing", "nests_too_deeply", "unsupported"]
 
 T = TypeVar("T")
 
@@ -68,13 +68,20 @@ def check_nesting(value: object, param: str) -> None:
 
     :raises InvalidValue: it nests too deeply.
     """
+    if nests_too_deeply(value):
+        raise invalid(param, f"at most {_MOST_LEVELS} levels of objects and arrays")
+
+
+def nests_too_deeply(value: object) -> bool:
+    """
+    Whether a value could not be handled wherever it goes.
+    """
     level = [value]
     for _ in range(_MOST_LEVELS):
         level = [inner for each in level if isinstance(each, dict | list) for inner in _within(each)]
         if not level:
-            return
-    if any(isinstance(each, dict | list) for each in level):
-        raise invalid(param, f"at most {_MOST_LEVELS} levels of objects and arrays")
+            return False
+    return any(isinstance(each, dict | list) for each in level)
 
 
 def _within(value: dict[str, object] | list[object]) -> Iterable[object]:

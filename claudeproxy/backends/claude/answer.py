@@ -98,6 +98,13 @@ class Answer:
         return all(is_object(part.arguments) for part in self._parts() if isinstance(part, ToolCall))
 
     @property
+    def thought(self) -> bool:
+        """
+        Whether the model thought.
+        """
+        return any(isinstance(block.part, Thinking) for block in self._blocks)
+
+    @property
     def parts(self) -> tuple[Part, ...]:
         """
         The answer, as the history needs it: what was thought is of use only until the calls have their results.
@@ -114,5 +121,5 @@ def is_object(text: str) -> bool:
     """
     try:
         return isinstance(msgspec.json.decode(text), dict)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return False

@@ -4,29 +4,34 @@ The Claude Code CLI as a chat backend: which process serves a turn, and what bec
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from claudeproxy.backends.claude.attempts import Attempts
+from claudeproxy.backends.claude.bindings import count_thoughtful, place_after, placed
 from claudeproxy.backends.claude.claims import ClaimedTurn, Claims
 from claudeproxy.backends.claude.conversations import LiveProcesses, TurnLocks
+from claudeproxy.backends.claude.effort import effort_without_effect
 from claudeproxy.backends.claude.environment import Launcher
 from claudeproxy.backends.claude.exchange import are_plain_results, is_plain_answer, is_plain_prompt, results_of
 from claudeproxy.backends.claude.features import Feature, Refusals, emulated, features_of
 from claudeproxy.backends.claude.pool import Pool
 from claudeproxy.backends.claude.process import ClaudeProcess
-from claudeproxy.backends.claude.sampling import sampled
+from claudeproxy.backends.claude.sampling import sampled, sampling_of
 from claudeproxy.backends.claude.settings import kept_settings, turn_settings
-from claudeproxy.backends.claude.turn import Outcome
+from claudeproxy.backends.claude.telling import with_recent_thoughts
+from claudeproxy.backends.claude.turn import Expected, Outcome
 from claudeproxy.backends.claude.ways import Way
-from claudeproxy.core.chat import ChatRequest, Text
+from claudeproxy.core.chat import ChatRequest, Message, Text
 from claudeproxy.core.events import ReasoningDelta, StreamEvent, TurnHead, Usage, UsageReport
 from claudeproxy.core.health import ChatHealth
 from claudeproxy.core.sessions import Session
-from claudeproxy.errors import AnswerNotJSON, BackendUnavailable, ClaudeProxyError, RequestRefused, UpstreamTimeout
+from claudeproxy.errors import AnswerNotJSON, BackendUnavailable, RequestRefused, UpstreamTimeout
 from claudeproxy.interfaces import IChatBackend, IEventSink, ISessionStore
 
 __all__ = ["ClaudeBackend"]
@@ -121,34 +126,27 @@ class ClaudeBackend:
 
     async def _run(self, turn: ClaimedTurn, request: ChatRequest, sink: IEventSink) -> None:
         settings, without_effect = sampled(request.settings, honour=self._honour_sampling)
-        head = TurnHead(turn.session.session_id, turn.created, (*request.ignored, *without_effect))
-        features = features_of(settings, turn.conversation)
+        features = features_of(settings, turn.conversation, turn.session.tools)
         model = turn.session.model
-        refused = self._refusals.of(model, features)
-        way = Way.of(settings, turn.session.tools, turn.conversation, refused)
-        try:
-            await self._attempt(turn, way, sink, sink.event, head)
-            return
-        except RequestRefused as refusal:
-            error: ClaudeProxyError = refusal
-            untried = frozenset(features) - refused
-        except AnswerNotJSON as failure:
-            # Only of the form that says something, and only if the client has not seen the beginning of an object.
-            error, untried = failure, frozenset({Feature.FORMAT} & features.keys()) - refused
-            if way.form is not None and way.form.begun:
-                raise
-        if not untried:
-            raise error
-        again = Way.of(settings, turn.session.tools, turn.conversation, refused | untried)
-        spent = None if way.form is None else way.form.spent
-        try:
-            await self._attempt(turn, again, sink, sink.event if spent is None else _going_on(sink.event, spent))
-        except RequestRefused:
-            # It was not for these, so the client learns what the API said of its request as it was.
-            raise error from None
-        if len(untried) == 1:
-            (feature,) = untried
-            self._refusals.note(model, feature, features[feature])
+        attempts = Attempts(self._refusals, model, features)
+        without_effect = (*without_effect, *effort_without_effect(model, settings))
+        if Feature.SAMPLING in attempts.refused:
+            without_effect = (*without_effect, *sampling_of(settings))
+        head: TurnHead | None = TurnHead(turn.session.session_id, turn.created, (*request.ignored, *without_effect))
+        emit: Callable[[StreamEvent], None] = sink.event
+        while True:
+            way = Way.of(settings, turn.session.tools, turn.conversation, attempts.refused)
+            try:
+                await self._attempt(turn, way, sink, emit, head)
+                break
+            except RequestRefused as refusal:
+                attempts.refused_by_api(way, refusal)
+            except AnswerNotJSON as failure:
+                attempts.is_no_object(way, failure)
+                if way.form is not None and way.form.spent is not None:
+                    emit = _going_on(emit, way.form.spent)
+            head = None
+        attempts.succeeded(way)
 
     async def _attempt(
         self,
@@ -177,7 +175,7 @@ class ClaudeBackend:
                 self._pool.discard(process)
             after = self._claims.settle(turn, outcome.parts)
             if outcome.clean:
-                process.needs_history = process.needs_history or not is_plain_answer(outcome.parts)
+                process.seen.needs_history = process.seen.needs_history or not is_plain_answer(outcome.parts)
                 self._live.rest(after, process)
         except BackendUnavailable as error:
             self._pool.discard(process)
@@ -193,18 +191,18 @@ class ClaudeBackend:
         """
         Return the session's process, or give it one.
         """
-        functions = way.functions(session.tools)
+        functions = way.functions
         process = self._live.wake(session)
         if process is not None:
             # The CLI would answer a call of a function that it does not know, and ask the model again.
             if set(functions) <= set(process.parking.tools) and await self._ready(process, way):
                 return process
             self._pool.discard(process)
-        process = await self._pool.take()
+        process = await self._pool.take(with_functions=bool(functions))
         process.initialize(session.system, functions)
         # One that has seen nothing must be told everything, unless nothing was said before.
-        process.needs_history = bool(session.messages)
-        process.keeps = kept_settings(way.settings)
+        process.seen.needs_history = bool(session.messages)
+        process.seen.keeps = kept_settings(way.settings)
         return process
 
     async def _ready(self, process: ClaudeProcess, way: Way) -> bool:
@@ -213,8 +211,8 @@ class ClaudeBackend:
         be used.
         """
         keeps = kept_settings(way.settings)
-        if process.parking.waits and process.keeps != keeps:
-            process.needs_history = True
+        if process.parking.waits and process.seen.keeps != keeps:
+            process.seen.needs_history = True
             try:
                 await process.leave_turn().addTimeout(_LEAVING, self._clock)
             except TimeoutError:
@@ -222,7 +220,7 @@ class ClaudeBackend:
             except BaseException:
                 self._pool.discard(process)
                 raise
-        process.keeps = keeps
+        process.seen.keeps = keeps
         return process.usable
 
     def _ask(
@@ -233,16 +231,39 @@ class ClaudeBackend:
         """
         parked = process.parking.waits
         plain = are_plain_results(turn.new) if parked else is_plain_prompt(turn.new)
-        if turn.prefill or way.tool is not None or not plain:
-            process.needs_history = True
-        whole = emulated(turn.conversation, way.refused) if process.needs_history else None
-        told = turn_settings(way.settings, turn.session.tools, whole, form=way.tool)
-        process.configure(turn.session.model, told, show_reasoning=way.settings.show_reasoning)
+        telling = way.telling(None)
+        head = telling.head(turn.session.system)
+        loose = Feature.LOOSE in way.refused and process.seen.head not in (b"", head)
+        if turn.prefill or way.tool is not None or way.request or not plain or loose:
+            process.seen.needs_history = True
+        whole = process.seen.needs_history
+        if whole:
+            conversation = with_recent_thoughts(turn.conversation)
+            telling = way.telling(emulated(conversation, way.refused, way.request))
+            head = telling.head(turn.session.system)
+            if Feature.LOOSE in way.refused:
+                telling = telling.in_place(head)
+        process.configure(turn.session.model, turn_settings(telling), show_reasoning=way.settings.show_reasoning)
+        expected = Expected(emit, way.form, way.settings.stop)
         if parked:
-            return process.continue_turn(results_of(turn.new, told_whole=whole is not None), emit, way.form)
-        # With the whole conversation beside it, the message only starts the turn.
-        parts = (Text("."),) if whole is not None else tuple(part for message in turn.new for part in message.parts)
-        return process.run_turn(parts, emit, way.form)
+            answered = process.continue_turn(results_of(turn.new, told_whole=whole), expected)
+        else:
+            # With the whole conversation beside it, the message only starts the turn.
+            parts = (Text("."),) if whole else tuple(part for message in turn.new for part in message.parts)
+            answered = process.run_turn(parts, expected)
+        said = turn.conversation if telling.told is None else telling.told
+        return answered.addCallback(partial(_placed, process, head, said, whole))
+
+
+def _placed(process: ClaudeProcess, head: bytes, said: Sequence[Message], whole: bool, outcome: Outcome) -> Outcome:
+    """
+    Take note of what the model thought, and after what.
+    """
+    if not outcome.thought:
+        return outcome
+    unknown = 0 if whole else process.seen.thoughts - count_thoughtful(said)
+    process.seen.thoughts, process.seen.head = process.seen.thoughts + 1, head
+    return evolve(outcome, parts=placed(outcome.parts, place_after(head, said, unknown)))
 
 
 def _going_on(emit: Callable[[StreamEvent], None], spent: Usage) -> Callable[[StreamEvent], None]:

@@ -4,6 +4,7 @@ Which session a turn belongs to, and what is new in it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import uuid4
 
 from attrs import define, evolve, field, frozen
@@ -11,9 +12,17 @@ from twisted.internet.interfaces import IReactorTime
 
 from claudeproxy.backends.claude.conversations import LiveProcesses, TurnLocks
 from claudeproxy.backends.claude.thoughts import Thoughts
-from claudeproxy.core.chat import ChatRequest, Message, Part, Role, Text
-from claudeproxy.core.history import as_called, check_results, history_digest, split_history, split_prefill
+from claudeproxy.core.chat import ChatRequest, Message, Part, Role, Text, Thinking
+from claudeproxy.core.history import (
+    as_called,
+    check_results,
+    history_digest,
+    in_call_order,
+    split_history,
+    split_prefill,
+)
 from claudeproxy.core.sessions import Session
+from claudeproxy.core.tools import Tool
 from claudeproxy.errors import InvalidValue, SessionNotFound
 from claudeproxy.interfaces import ISessionStore
 
@@ -112,7 +121,9 @@ class Claims:
         Keep what the model has answered, and return the session as it is now.
         """
         session = evolve(turn.answered(parts), touched=self._clock.seconds())
-        self._thoughts.keep(session.tenant, session.model, Message(Role.ASSISTANT, parts))
+        # As it comes back: without texts that say nothing.
+        if session.messages[-1].role is Role.ASSISTANT:
+            self._thoughts.keep(session.tenant, session.model, session.messages[-1])
         self._sessions.put(session)
         return session
 
@@ -124,7 +135,8 @@ class Claims:
         try:
             # The turn before may have changed or ended it.
             session = self._known(session_id, request.tenant)
-            new = as_called(session.messages, history, _unheard(session, request, new))
+            answered, _ = split_history(session.messages)
+            new = _unheard(session, request, as_called(answered, history, new))
             check_results(session.messages, new)
         except (SessionNotFound, InvalidValue):
             self._locks.release(session_id)
@@ -133,7 +145,7 @@ class Claims:
             session,
             model=request.backend_model,
             system=request.system or session.system,
-            tools=request.tools or session.tools,
+            tools=_offered(session.tools, request.tools),
             # What one model thought another one does not take back.
             messages=session.messages if request.backend_model == session.model else _shown(session.messages),
         )
@@ -146,13 +158,21 @@ class Claims:
         return session
 
 
+def _offered(known: tuple[Tool, ...], given: tuple[Tool, ...]) -> tuple[Tool, ...]:
+    """
+    Return the functions as they stand. The same ones stay as they were written: the model has them so.
+    """
+    same = [tool.digest for tool in known] == [tool.digest for tool in given]
+    return known if same or not given else given
+
+
 def _split(request: ChatRequest) -> tuple[tuple[Message, ...], tuple[Message, ...], tuple[Message, ...]]:
     """
     Return the history, what is new, and the beginning of the answer.
 
     :raises InvalidValue: nothing is new.
     """
-    said, prefill = split_prefill(_worded(request.messages))
+    said, prefill = split_prefill(in_call_order(_worded(request.messages)))
     history, new = split_history(said)
     if not new:
         raise InvalidValue("The last message says nothing.", param="messages")
@@ -169,10 +189,26 @@ def _unheard(session: Session, request: ChatRequest, new: tuple[Message, ...]) -
     said, _ = split_prefill(request.messages)
     if not unanswered or all(message.role is not Role.ASSISTANT for message in said):
         return new
-    unheard = new[len(unanswered) :] if new[: len(unanswered)] == unanswered else new
+    unheard = new[_repeated(unanswered, new) :]
     if not unheard:
         raise InvalidValue("The last message says nothing.", param="messages")
     return unheard
+
+
+def _repeated(known: Sequence[Message], told: Sequence[Message]) -> int:
+    """
+    Return with how many messages a conversation repeats what is known. One of the system may stand among them that
+    was a system prompt when it came, at the head of a request.
+    """
+    left = list(known)
+    for index, message in enumerate(told):
+        if message == left[0]:
+            del left[0]
+        elif message.role is not Role.SYSTEM:
+            return 0
+        if not left:
+            return index + 1
+    return 0
 
 
 def _trimmed(prefill: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -190,8 +226,11 @@ def _joined(prefill: tuple[Message, ...], parts: tuple[Part, ...]) -> tuple[Part
     """
     Return the parts of an answer whose beginning the client wrote.
     """
+    if not prefill:
+        return parts
     joined = [part for message in prefill for part in message.parts]
-    for part in parts:
+    # What a model thinks that was asked to go on has no place in the middle of an answer.
+    for part in (part for part in parts if not isinstance(part, Thinking)):
         if isinstance(part, Text) and joined and isinstance(joined[-1], Text):
             joined[-1] = Text(joined[-1].text + part.text)
         else:

@@ -223,8 +223,7 @@ class Launcher:
             "CLAUDE_CODE_MAX_RETRIES": "0",
             # A stream that breaks is not asked for again as a whole, which would end a cut-off answer as a success.
             "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "1",
-            # The client's functions keep their names, and the model is told of all of them.
-            "CLAUDE_AGENT_SDK_MCP_NO_PREFIX": "1",
+            # The model is told of all of the client's functions.
             "ENABLE_TOOL_SEARCH": "false",
             # A turn that does without what the model thinks gets nothing in its place, such as remarks in between.
             "CLAUDE_CODE_THINKING_DISPLAY_UPDATES": "0",

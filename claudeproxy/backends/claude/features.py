@@ -8,17 +8,19 @@ next turn of that kind goes the other way at once.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from hashlib import sha256
 
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 
-from claudeproxy.core.chat import Message, Role, Text, TurnSettings
+from claudeproxy.backends.claude.json_digest import json_digest
+from claudeproxy.backends.claude.telling import asks_for_form
+from claudeproxy.core.chat import Message, Role, Text, Thinking, TurnSettings
+from claudeproxy.core.digests import digest_of
+from claudeproxy.core.tools import Tool
 
-__all__ = ["Feature", "Refusals", "emulated", "features_of"]
+__all__ = ["Feature", "Refusals", "emulated", "features_of", "suspected"]
 
 _MOST = 1000
 """Features that are remembered to be refused."""
@@ -39,26 +41,71 @@ class Feature(StrEnum):
     """Messages of the system in the middle of the conversation."""
     PREFILL = "prefill"
     """The beginning of the answer."""
+    FORCED = "forced"
+    """A choice of functions that leaves the model none."""
+    STRICT = "strict"
+    """Functions whose arguments have to keep to their schemas."""
+    SAMPLING = "sampling"
+    """A temperature, or a part of the probabilities."""
+    THOUGHTS = "thoughts"
+    """What the model thought before it called functions, signed by the API."""
+    LOOSE = "loose"
+    """Such thoughts where something else comes before them than when the model had them."""
 
+
+_WORDS = {
+    Feature.LOOSE: ("thinking", "signature"),
+    Feature.THOUGHTS: ("thinking", "signature"),
+    Feature.FORCED: ("tool_choice",),
+    Feature.PREFILL: ("prefill", "end with a user"),
+    Feature.SAMPLING: ("temperature", "top_p", "sampling"),
+    Feature.SYSTEM: ('role "system"', "'user' or 'assistant'"),
+    Feature.STRICT: ("strict", "schema", "grammar"),
+    Feature.FORMAT: ("output_config", "output_format", "schema", "grammar"),
+}
+"""Words of a refusal that tell for what it was, what to try first without first. They say no more than that."""
 
 _Key = tuple[str, Feature, str]
 
 
-def features_of(settings: TurnSettings, messages: Sequence[Message]) -> dict[Feature, str]:
+def features_of(settings: TurnSettings, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> dict[Feature, str]:
     """
-    Return what a turn has of these, each with what it is that one model may take and refuse of another turn.
+    Return what a turn may have of these, each with what it is that one model may take and refuse of another turn.
 
     :param messages: the whole conversation.
+    :param tools: the client's functions.
     """
     features: dict[Feature, str] = {}
-    if settings.format is not None and settings.format.schema is not None:
-        schema = json.dumps(settings.format.schema, sort_keys=True)
-        features[Feature.FORMAT] = sha256(schema.encode()).hexdigest()
+    if settings.format is not None and settings.format.schema is not None and asks_for_form(settings):
+        features[Feature.FORMAT] = json_digest(settings.format.schema)
     if any(message.role is Role.SYSTEM for message in messages):
         features[Feature.SYSTEM] = ""
     if messages and messages[-1].role is Role.ASSISTANT:
         features[Feature.PREFILL] = ""
+    if settings.tool_choice.forced or settings.format is not None:
+        features[Feature.FORCED] = ""
+    if strict := [tool.digest for tool in tools if tool.strict]:
+        features[Feature.STRICT] = digest_of(strict).hex()
+    if settings.temperature is not None or settings.top_p is not None:
+        features[Feature.SAMPLING] = ""
+    if thoughts := [part.signature for message in messages for part in message.parts if isinstance(part, Thinking)]:
+        features[Feature.THOUGHTS] = digest_of(thoughts).hex()
+    if any(message.role is Role.ASSISTANT for message in messages):
+        # Of answers without calls only their process knows the thoughts.
+        features[Feature.LOOSE] = ""
     return features
+
+
+def suspected(refusal: str, features: Iterable[Feature]) -> frozenset[Feature]:
+    """
+    Return without what to try next: one feature that the refusal's words are about, or all if they are about none.
+    """
+    had, words = frozenset(features), refusal.lower()
+    for feature, about in _WORDS.items():
+        if feature in had and any(word in words for word in about):
+            return frozenset({feature})
+    # A turn may have such thoughts for all that is known here, and mostly has none.
+    return had - {Feature.LOOSE}
 
 
 @define
@@ -90,14 +137,18 @@ class Refusals:
             del self._known[next(iter(self._known))]
 
 
-def emulated(messages: Sequence[Message], features: frozenset[Feature]) -> tuple[Message, ...]:
+def emulated(messages: Sequence[Message], features: frozenset[Feature], request: str = "") -> tuple[Message, ...]:
     """
     Return a conversation that says the same without these features.
+
+    :param request: what the model is asked for besides.
     """
     told = tuple(_remark(message) if Feature.SYSTEM in features else message for message in messages)
-    if Feature.PREFILL in features and told[-1].role is Role.ASSISTANT:
-        told += (Message(Role.USER, _GO_ON),)
-    return told
+    if Feature.THOUGHTS in features:
+        told = tuple(message.shown for message in told)
+    if told[-1].role is Role.ASSISTANT and (Feature.PREFILL in features or request):
+        told += (Message(Role.USER, _marked(_GO_ON)),)
+    return (*told, Message(Role.USER, _marked(request))) if request else told
 
 
 def _remark(message: Message) -> Message:
@@ -107,4 +158,8 @@ def _remark(message: Message) -> Message:
     if message.role is not Role.SYSTEM:
         return message
     text = "\n".join(part.text for part in message.parts if isinstance(part, Text))
-    return Message(Role.USER, f"<system-reminder>\n{text}\n</system-reminder>")
+    return Message(Role.USER, _marked(text))
+
+
+def _marked(text: str) -> str:
+    return f"<system-reminder>\n{text}\n</system-reminder>"

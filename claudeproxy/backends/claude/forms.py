@@ -16,7 +16,7 @@ from claudeproxy.backends.claude.answer import is_object
 from claudeproxy.core.chat import AnswerFormat
 from claudeproxy.core.events import Usage
 from claudeproxy.core.tools import Tool
-from claudeproxy.errors import AnswerNotJSON
+from claudeproxy.errors import AnswerNotJSON, NoFunctionCalled
 
 __all__ = ["Form", "form_tool"]
 
@@ -49,6 +49,8 @@ class Form:
 
     tool: str = ""
     """The function whose arguments are the answer; empty when the text itself is."""
+    calls: bool = False
+    """Whether the answer has to be calls of the client's functions, and has no text."""
     begun: bool = field(init=False, default=False)
     """Whether anything of the answer was passed on."""
     prose: str = field(init=False, default="")
@@ -64,7 +66,7 @@ class Form:
 
         :param calls: how many of the client's functions were called before. No answer comes beside them.
         """
-        if self.tool or calls:
+        if self.tool or self.calls or calls:
             return ""
         if not self.begun:
             # Why the model stops is only known at the end: prose may be a refusal.
@@ -98,7 +100,10 @@ class Form:
 
         :param text: all that was returned before.
         :raises AnswerNotJSON: it is no JSON object.
+        :raises NoFunctionCalled: it has to be calls.
         """
+        if self.calls:
+            raise NoFunctionCalled("The model called no function, though tool_choice asks for that.")
         lacking = "{}" if self.tool and self.begun and not text else ""
         if not is_object(text + lacking):
             raise AnswerNotJSON(_FAILED)

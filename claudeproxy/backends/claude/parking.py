@@ -47,7 +47,7 @@ class Parking:
         Return what to answer the CLI, or None while that is not known.
         """
         if request.method != "tools/call":
-            return mcp_answer(request, self.tools)
+            return mcp_answer(request)
         if request.call_id in self._returned:
             return tool_answer(request, self._returned.pop(request.call_id))
         self._asked[request.call_id] = request

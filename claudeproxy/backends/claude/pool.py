@@ -32,6 +32,8 @@ __all__ = ["Pool", "PoolCounts"]
 
 _REFILL_DELAY = 0.2
 """Seconds after which a taken process is replaced: a start costs 0.4 s of CPU, which the turn just begun needs more."""
+_FUNCTIONS_EXPECTED = 3600.0
+"""Seconds after a conversation with functions in which processes prepare for another one, which takes 40 ms of CPU."""
 _FIRST_RETRY = 0.5
 _LONGEST_RETRY = 60.0
 
@@ -80,21 +82,28 @@ class Pool:
     _refill: IDelayedCall | None = field(init=False, default=None)
     _failures: int = field(init=False, default=0)
     _stopping: bool = field(init=False, default=False)
+    _functions_until: float = field(init=False)
+    """When conversations have had no functions for so long that the next one is taken to have none."""
     _empty: list[Deferred[None]] = field(init=False, factory=list)
     _check: VersionCheck = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._check = VersionCheck(self._launcher, self._spawner, self._clock)
+        self._functions_until = self._clock.seconds() + _FUNCTIONS_EXPECTED
 
     # -- Conversations ask ----------------------------------------------------
 
-    def take(self) -> Deferred[ClaudeProcess]:
+    def take(self, *, with_functions: bool = True) -> Deferred[ClaudeProcess]:
         """
         Return a never-used process, which counts as working from then on.
 
         It may have to wait for a place; then the process that rested longest goes. Fails with CapacityExceeded,
         BackendUnavailable or ServerShuttingDown. Cancelling it leaves the queue.
+
+        :param with_functions: whether the conversation has functions; then others are taken to have some, for a while.
         """
+        if with_functions:
+            self._functions_until = self._clock.seconds() + _FUNCTIONS_EXPECTED
         granted: Deferred[ClaudeProcess] = Deferred(self._queue.remove)
         self._queue.append(granted)
         granted.addTimeout(self._config.queue_timeout, self._clock, self._full)
@@ -376,6 +385,7 @@ class Pool:
                 self._failures += 1
                 self._refill_soon()
                 return
-            process.boot(partial(self._started_well, process))
+            expected = self._clock.seconds() < self._functions_until
+            process.boot(partial(self._started_well, process), with_functions=expected)
             self._waiting.append(process)
             self._after(process, self._config.max_process_age)

@@ -9,6 +9,7 @@ the turn ends, or the process is to end. The last two matter: a paused child tha
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import cast
 from uuid import uuid4
 
@@ -25,17 +26,17 @@ from claudeproxy.backends.claude.control import Control
 from claudeproxy.backends.claude.costs import Costs
 from claudeproxy.backends.claude.environment import Launch
 from claudeproxy.backends.claude.failures import ended_early, exit_in_words
-from claudeproxy.backends.claude.forms import Form
 from claudeproxy.backends.claude.parking import Parking, Results
 from claudeproxy.backends.claude.reaper import Reaper, signal_group
+from claudeproxy.backends.claude.seen import Seen
 from claudeproxy.backends.claude.stderr import Stderr
 from claudeproxy.backends.claude.stdin import StdinFeeder
+from claudeproxy.backends.claude.stops import Stops
 from claudeproxy.backends.claude.transport import ProcessTransport
 from claudeproxy.backends.claude.tuning import Tuning
-from claudeproxy.backends.claude.turn import Outcome, Turn
+from claudeproxy.backends.claude.turn import Expected, Outcome, Turn
 from claudeproxy.backends.claude.usage_limits import UsageLimits
 from claudeproxy.core.chat import Part
-from claudeproxy.core.events import StreamEvent
 from claudeproxy.errors import BackendError, ClaudeProxyError, OutputLimitExceeded
 from claudeproxy.ops.redaction import redact
 from claudeproxy.wire import claude_cli
@@ -77,10 +78,7 @@ class ClaudeProcess(ProcessProtocol):
     booted: bool = field(init=False, default=False)
     silent: bool = field(init=False, default=False)
     version: str | None = field(init=False, default=None)
-    needs_history: bool = field(init=False, default=False)
-    """Whether what it has seen is not the conversation, so that each turn has to bring all of it."""
-    keeps: object = field(init=False, default=None)
-    """Of its settings, what the turn that it is parked in cannot change."""
+    seen: Seen = field(init=False, factory=Seen)
     exit_status: str | None = field(init=False, default=None)
     _ending: bool = field(init=False, default=False)
     _exited: bool = field(init=False, default=False)
@@ -136,9 +134,14 @@ class ClaudeProcess(ProcessProtocol):
 
     # -- What the conversation asks for ---------------------------------------
 
-    def boot(self, booted: Callable[[], None]) -> None:
+    def boot(self, booted: Callable[[], None], *, with_functions: bool = True) -> None:
         """
         Ask for the version, whose answer shows that the CLI is up; it needs no ``initialize`` before it (seen).
+
+        While it waits it goes once through what its first turn will make it do: it loads some of its parts only then,
+        which can take a fifth of the time to the first token.
+
+        :param with_functions: whether that turn is likely to have functions.
         """
 
         def answered(response: ControlResponse) -> None:
@@ -146,6 +149,9 @@ class ClaudeProcess(ProcessProtocol):
             booted()
 
         self._control.ask(lambda request_id: claude_cli.simple_request(request_id, "get_binary_version"), answered)
+        for servers in (("rehearsal",), ()) if with_functions else ():
+            self._control.ask(partial(claude_cli.mcp_servers, names=servers), lambda response: None)
+        self._tuning.rehearse()
 
     def initialize(self, system: str, tools: tuple[str, ...] = ()) -> None:
         """
@@ -165,26 +171,20 @@ class ClaudeProcess(ProcessProtocol):
         self._tuning.set(model, settings)
         self._tuning.show_reasoning(show_reasoning)
 
-    def run_turn(
-        self, parts: tuple[Part, ...], emit: Callable[[StreamEvent], None], form: Form | None = None
-    ) -> Deferred[Outcome]:
+    def run_turn(self, parts: tuple[Part, ...], expected: Expected) -> Deferred[Outcome]:
         """
-        Send a user's message of these parts, and hand the answer's events to ``emit``.
+        Send a user's message of these parts, and hand on the answer's events.
 
         The Deferred fails with a :class:`ClaudeProxyError`; the process must not be used again then. Cancelling it
         ends the process.
-
-        :param form: what the answer's text has to be, where it is not free.
         """
-        return self._begin_turn(emit, form, lambda: claude_cli.user_line(parts, str(uuid4())))
+        return self._begin_turn(expected, lambda: claude_cli.user_line(parts, str(uuid4())))
 
-    def continue_turn(
-        self, results: Results, emit: Callable[[StreamEvent], None], form: Form | None = None
-    ) -> Deferred[Outcome]:
+    def continue_turn(self, results: Results, expected: Expected) -> Deferred[Outcome]:
         """
         Give a parked process what the functions returned; then as :meth:`run_turn`.
         """
-        return self._begin_turn(emit, form, lambda: self.parking.give(results))
+        return self._begin_turn(expected, lambda: self.parking.give(results))
 
     def leave_turn(self) -> Deferred[None]:
         """
@@ -193,9 +193,7 @@ class ClaudeProcess(ProcessProtocol):
         self._control.ask(claude_cli.interrupt, lambda response: None)
         return self.parking.give_up()
 
-    def _begin_turn(
-        self, emit: Callable[[StreamEvent], None], form: Form | None, line: Callable[[], bytes]
-    ) -> Deferred[Outcome]:
+    def _begin_turn(self, expected: Expected, line: Callable[[], bytes]) -> Deferred[Outcome]:
         if self._ended:
             return fail(ended_early(self.booted, self.exit_status))
 
@@ -205,8 +203,10 @@ class ClaudeProcess(ProcessProtocol):
 
         done: Deferred[Outcome] = Deferred(cancelled)
         session_id, most, charge = self.launch.session_id, self._caps.output, self._costs.charge
-        known = self.parking.tools
-        self._turn = turn = Turn(emit, session_id, most, charge, self._limits, self._park, form, known, done)
+        form, stops, known = expected.form, Stops.among(expected.stops), self.parking.tools
+        self._turn = turn = Turn(
+            expected.emit, session_id, most, charge, self._limits, self._park, form, stops, known, done
+        )
         self._stdin.write(line())
         return done
 

@@ -11,7 +11,7 @@ from attrs import evolve
 
 from claudeproxy.core.chat import TurnSettings
 
-__all__ = ["sampled"]
+__all__ = ["sampled", "sampling_of"]
 
 
 def sampled(settings: TurnSettings, *, honour: bool) -> tuple[TurnSettings, tuple[str, ...]]:
@@ -22,10 +22,17 @@ def sampled(settings: TurnSettings, *, honour: bool) -> tuple[TurnSettings, tupl
     """
     warmth, share = settings.temperature, settings.top_p
     if not honour:
-        given = {"temperature": warmth, "top_p": share}
-        return evolve(settings, temperature=None, top_p=None), tuple(name for name in given if given[name] is not None)
+        return evolve(settings, temperature=None, top_p=None), sampling_of(settings)
     warmth = warmth if warmth is not None and warmth < 1 else None
     share = share if share is not None and share < 1 else None
     if warmth is not None and share is not None:
         return evolve(settings, temperature=warmth, top_p=None), ("top_p",)
     return evolve(settings, temperature=warmth, top_p=share), ()
+
+
+def sampling_of(settings: TurnSettings) -> tuple[str, ...]:
+    """
+    Return the names of the sampling parameters that are given.
+    """
+    given = {"temperature": settings.temperature, "top_p": settings.top_p}
+    return tuple(name for name in given if given[name] is not None)

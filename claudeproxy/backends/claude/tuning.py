@@ -5,23 +5,18 @@ What one process is set to, as far as turns differ in it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from hashlib import sha256
 
-import msgspec
 from attrs import define, field
 
 from claudeproxy.backends.claude.control import Control
+from claudeproxy.backends.claude.json_digest import json_digest
 from claudeproxy.backends.claude.settings import NEUTRAL
 from claudeproxy.wire.claude_cli import ControlResponse, apply_settings, show_thinking
 
 __all__ = ["Tuning"]
 
 
-def _digest(settings: Mapping[str, object]) -> bytes:
-    return sha256(msgspec.json.encode(settings, order="sorted")).digest()
-
-
-_NEUTRAL = _digest(NEUTRAL)
+_NEUTRAL = json_digest(NEUTRAL)
 
 
 @define
@@ -35,7 +30,7 @@ class Tuning:
     _model: str
     _must_succeed: Callable[[ControlResponse], None]
     """Called with the answers whose refusal fails the turn."""
-    _settings: bytes = field(init=False, default=_NEUTRAL)
+    _settings: str = field(init=False, default=_NEUTRAL)
     """A digest of those of the last turn: they may hold its whole conversation."""
     _shows_reasoning: bool = field(init=False, default=True)
 
@@ -43,13 +38,19 @@ class Tuning:
         """
         Set the model and the CLI's settings.
         """
-        told = _digest(settings)
+        told = json_digest(settings)
         changes: dict[str, object] = {} if told == self._settings else dict(settings)
         if model != self._model:
             changes["model"] = model
         if changes:
             self._settings, self._model = told, model
             self._control.ask(lambda request_id: apply_settings(request_id, changes), self._must_succeed)
+
+    def rehearse(self) -> None:
+        """
+        Tell it what it is set to.
+        """
+        self._control.ask(lambda request_id: apply_settings(request_id, NEUTRAL), lambda response: None)
 
     def show_reasoning(self, shown: bool) -> None:
         """

@@ -5,15 +5,18 @@ One turn on one process: its events, its cap, its end.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import partial
 
 from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from claudeproxy.backends.claude.answer import Answer
 from claudeproxy.backends.claude.blanks import is_blank
 from claudeproxy.backends.claude.failures import failure_of, reset_time
 from claudeproxy.backends.claude.forms import Form
+from claudeproxy.backends.claude.stops import Stops
 from claudeproxy.backends.claude.usage_limits import UsageLimits
 from claudeproxy.core.chat import Part
 from claudeproxy.core.events import (
@@ -27,7 +30,7 @@ from claudeproxy.core.events import (
     Usage,
     UsageReport,
 )
-from claudeproxy.errors import AnswerNotJSON, BackendError, ClaudeProxyError, OutputLimitExceeded
+from claudeproxy.errors import AnswerNotJSON, BackendError, ClaudeProxyError, NoFunctionCalled, OutputLimitExceeded
 from claudeproxy.wire.anthropic import (
     CallInput,
     CallStarted,
@@ -40,8 +43,11 @@ from claudeproxy.wire.anthropic import (
 )
 from claudeproxy.wire.claude_cli import Initialized, Line, ModelEvent, SyntheticAnswer, TurnResult
 
-__all__ = ["Outcome", "Turn"]
+__all__ = ["Expected", "Outcome", "Turn"]
 
+
+_BYTES_OF_A_TOKEN = 4
+"""Of text, about; for answers of which only we know that they are over."""
 
 _ENDS = frozenset({"end_turn", "stop_sequence"})
 """Reasons that are an end for the CLI as well, unless the answer says nothing."""
@@ -57,6 +63,22 @@ class Outcome:
     """The answer, as the history needs it."""
     clean: bool = True
     """Whether the process has seen this turn as the client has, and nothing beyond it."""
+    thought: bool = False
+    """Whether the model thought, whatever is kept of it."""
+
+
+@frozen
+class Expected:
+    """
+    What answer is expected, and who takes it.
+    """
+
+    emit: Callable[[StreamEvent], None]
+    """Called with its events."""
+    form: Form | None = None
+    """What its text has to be, where it is not free."""
+    stops: tuple[str, ...] = ()
+    """The texts that end it. Those that the API takes are the settings' as well."""
 
 
 def _ignore(event: StreamEvent) -> None:
@@ -73,6 +95,8 @@ class Turn:
     ``done`` fires once: with an :class:`Outcome`, or with what the client is told. After that the turn is mute.
     """
 
+    _log = Logger()
+
     _emit: Callable[[StreamEvent], None]
     _session_id: str
     """The id that the CLI must answer with."""
@@ -86,6 +110,8 @@ class Turn:
     what the turn costs, if that is known, when it does."""
     _form: Form | None
     """What the answer's text has to be."""
+    _stops: Stops
+    """What ends it that the API does not know of."""
     _functions: Collection[str]
     """The names of those that the CLI knows."""
     done: Deferred[Outcome]
@@ -112,12 +138,8 @@ class Turn:
         """
         Take one line of the CLI's.
         """
-        if self.over:
-            return
-        try:
-            self._line(line)
-        except (AnswerNotJSON, BackendError) as error:
-            self.fail(error)
+        if not self.over:
+            self._guarded(self._line, line)
 
     def fail(self, error: ClaudeProxyError) -> None:
         """
@@ -138,6 +160,18 @@ class Turn:
         Emit nothing more; ``done`` fires all the same, for whoever still waits for it.
         """
         self._emit = _ignore
+
+    def _guarded(self, take: Callable[..., None], *arguments: object) -> None:
+        """
+        Call something that may find the answer wrong. Whatever happens in it, somebody waits for the end of the turn.
+        """
+        try:
+            take(*arguments)
+        except (AnswerNotJSON, NoFunctionCalled, BackendError) as error:
+            self.fail(error)
+        except Exception:
+            self._log.failure("Cannot handle the answer of Claude Code")
+            self.fail(BackendError("Claude Code's answer could not be understood."))
 
     def _line(self, line: Line) -> None:
         match line:
@@ -183,14 +217,24 @@ class Turn:
                 self._stopped(reason, self._counted)
 
     def _say(self, text: str) -> None:
-        self._answer.say(text)
-        self._emit(TextDelta(text))
+        self._show(self._stops.feed(text))
+        if self._stops.found:
+            # The CLI goes on, and nobody will say how much the model has said.
+            self._form = None
+            tokens = -(-self._bytes // _BYTES_OF_A_TOKEN)
+            self._finish(evolve(self._input_usage, output_tokens=tokens), FinishReason.STOP, clean=False)
+
+    def _show(self, text: str) -> None:
+        if text:
+            self._answer.say(text)
+            self._emit(TextDelta(text))
 
     def _think(self, text: str) -> None:
         self._answer.think(text)
         self._emit(ReasoningDelta(text))
 
     def _begin_call(self, call_id: str, name: str) -> None:
+        self._show(self._stops.rest())
         self._call_ids.append(call_id)
         self._called.add(name)
         self._answers = self._form is not None and self._form.call(name, self._answer.calls)
@@ -246,7 +290,7 @@ class Turn:
 
             def parked(cost: float | None) -> None:
                 if not self.over:
-                    self._finish(evolve(usage, cost_usd=cost), answered, clean=True)
+                    self._guarded(partial(self._finish, evolve(usage, cost_usd=cost), answered, clean=True))
 
             self._stands = True
             self._park(tuple(self._call_ids), parked)
@@ -288,7 +332,8 @@ class Turn:
         self._complete(reason)
         if self.over:
             return
+        self._show(self._stops.rest())
         self._emit(UsageReport(usage))
         self._emit(Finished(reason, self._refusal))
         self.over = True
-        self.done.callback(Outcome(self._answer.parts, clean))
+        self.done.callback(Outcome(self._answer.parts, clean, self._answer.thought))

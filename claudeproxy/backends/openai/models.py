@@ -121,6 +121,6 @@ class _Collector:
             raise BackendError(f"The upstream answered with status {self._status}.")
         try:
             entries = msgspec.json.decode(self._data, type=_ModelList).data
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise BackendError("The upstream's list of models is not in OpenAI's form.") from error
         return tuple(entry for entry in entries if isinstance(entry.get("id"), str))

@@ -2,7 +2,7 @@
 Anthropic's Messages API: ``content`` makes its messages of the neutral model, ``events`` decodes its streams to it.
 """
 
-from claudeproxy.wire.anthropic.content import content_blocks, message_objects
+from claudeproxy.wire.anthropic.content import called_functions, content_blocks, message_objects
 from claudeproxy.wire.anthropic.events import (
     CallInput,
     CallStarted,
@@ -25,6 +25,7 @@ __all__ = [
     "Signature",
     "ThoughtStarted",
     "TokenCounts",
+    "called_functions",
     "content_blocks",
     "decode_event",
     "finish_reason",

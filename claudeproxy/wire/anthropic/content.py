@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
+from collections import Counter
 from collections.abc import Iterable
 from hashlib import sha256
 from itertools import groupby
@@ -27,11 +28,13 @@ from claudeproxy.core.chat import (
     ToolResult,
 )
 from claudeproxy.core.media import PLAIN_TEXT
+from claudeproxy.wire.validation import nests_too_deeply
 
-__all__ = ["content_blocks", "message_objects"]
-
+__all__ = ["called_functions", "content_blocks", "message_objects"]
 
 _ID = re.compile(r"[a-zA-Z0-9_-]+")
+_NO_NAME = re.compile(r"[^a-zA-Z0-9_-]")
+_LONGEST_NAME = 128
 
 
 def message_objects(messages: Iterable[Message]) -> list[dict[str, Any]]:
@@ -40,8 +43,9 @@ def message_objects(messages: Iterable[Message]) -> list[dict[str, Any]]:
 
     The last block of the user's last message is marked, so that the API's cache keeps what comes before it.
     """
+    calls = _Calls()
     objects = [
-        {"role": role.value, "content": content_blocks(part for message in group for part in message.parts)}
+        {"role": role.value, "content": [_block(part, calls) for message in group for part in message.parts]}
         for role, group in groupby(messages, key=attrgetter("role"))
     ]
     for last in reversed(objects):
@@ -55,10 +59,55 @@ def content_blocks(parts: Iterable[Part]) -> list[dict[str, Any]]:
     """
     Return the blocks that a message of these parts has.
     """
-    return [_block(part) for part in parts]
+    calls = _Calls()
+    return [_block(part, calls) for part in parts]
 
 
-def _block(part: Part) -> dict[str, Any]:
+def called_functions(messages: Iterable[Message]) -> list[str]:
+    """
+    Return the names of the functions that a conversation has called, each once, as the API is told them.
+    """
+    parts = (part for message in messages for part in message.parts)
+    return list(dict.fromkeys(_function_name(part.name) for part in parts if isinstance(part, ToolCall)))
+
+
+class _Calls:
+    """
+    The ids that the API is told for a conversation's calls: no two calls may have the same, and many clients count
+    anew in each answer.
+    """
+
+    def __init__(self) -> None:
+        self._latest: dict[str, str] = {}
+        """What the API is told, by the id that the last call of that id has."""
+        self._told: set[str] = set()
+        self._times: Counter[str] = Counter()
+
+    def begin(self, call_id: str) -> str:
+        """
+        Return the id of a further call. It depends on what was before it alone, so that it stays while the conversation
+        grows: the API's cache goes by that.
+        """
+        self._times[call_id] += 1
+        told = _api_id(call_id) if self._times[call_id] == 1 else self._again(call_id)
+        while told in self._told:
+            self._times[call_id] += 1
+            told = self._again(call_id)
+        self._told.add(told)
+        self._latest[call_id] = told
+        return told
+
+    def of_result(self, call_id: str) -> str:
+        """
+        Return the id of the call that a result is for.
+        """
+        return self._latest.get(call_id) or _api_id(call_id)
+
+    def _again(self, call_id: str) -> str:
+        return _api_id(f"{call_id} {self._times[call_id]}")
+
+
+def _block(part: Part, calls: _Calls) -> dict[str, Any]:
     match part:
         case Text(text=text):
             return {"type": "text", "text": text}
@@ -69,16 +118,18 @@ def _block(part: Part) -> dict[str, Any]:
         case Document(title=title):
             return {"type": "document", "source": _source(part), **({"title": title} if title else {})}
         case ToolCall(call_id=call_id, name=name, arguments=arguments):
-            return {"type": "tool_use", "id": _call_id(call_id), "name": name, "input": _input(arguments)}
+            called = {"id": calls.begin(call_id), "name": _function_name(name), "input": _input(arguments)}
+            return {"type": "tool_use", **called}
         case ToolResult(call_id=call_id, content=content):
-            return {"type": "tool_result", "tool_use_id": _call_id(call_id), "content": content_blocks(content)}
+            told = calls.of_result(call_id)
+            return {"type": "tool_result", "tool_use_id": told, "content": content_blocks(content)}
         case Thinking(redacted=redacted) if redacted:
             return {"type": "redacted_thinking", "data": redacted}
         case Thinking(text=text, signature=signature):
             return {"type": "thinking", "thinking": text, "signature": signature}
 
 
-def _call_id(call_id: str) -> str:
+def _api_id(call_id: str) -> str:
     """
     Return a call's id as the API takes it. Conversations that another model began have others: ``functions.add:0``.
     """
@@ -87,16 +138,24 @@ def _call_id(call_id: str) -> str:
     return f"call_{sha256(call_id.encode(errors='replace')).hexdigest()[:24]}"
 
 
+def _function_name(name: str) -> str:
+    """
+    Return a function's name as the API takes it. That of one that is offered is such a name; others have made calls to
+    ``functions.add``.
+    """
+    return _NO_NAME.sub("_", name)[:_LONGEST_NAME] or "_"
+
+
 def _input(arguments: str) -> Any:
     """
     Return a call's arguments as the API has them, always an object.
     """
     try:
         decoded = msgspec.json.decode(arguments or b"{}")
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         decoded = None
     # What the model wrote wrongly it is to see as it was.
-    return decoded if isinstance(decoded, dict) else {"_unparsed": arguments}
+    return decoded if isinstance(decoded, dict) and not nests_too_deeply(decoded) else {"_unparsed": arguments}
 
 
 def _source(part: Image | Document) -> dict[str, Any]:

@@ -283,7 +283,7 @@ def decode_line(line: bytes) -> Line | None:
             raise NotALine(str(error)) from error
     try:
         return _decode(mended)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise NotALine(str(error)) from error
 
 

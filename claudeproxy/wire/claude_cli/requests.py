@@ -19,6 +19,7 @@ __all__ = [
     "initialize",
     "interrupt",
     "mcp_answer",
+    "mcp_servers",
     "refuse_request",
     "show_thinking",
     "simple_request",
@@ -28,6 +29,8 @@ __all__ = [
 
 _SERVER = "client"
 """The MCP server that the client's functions are, as far as the CLI knows."""
+_FUNCTION = "function"
+"""The one function of it: the CLI takes some 0.3 ms of CPU for each that it knows, the names of one cost nothing."""
 _PROTOCOL = "2025-11-25"
 """The version of MCP that Claude Code 2.1.329 speaks; another one makes it ask for all that is said here beforehand."""
 _FOR_EVER = 86_400_000
@@ -62,7 +65,8 @@ def initialize(request_id: str, system: str, tools: Sequence[str] = ()) -> bytes
     if tools:
         request["sdkMcpServers"] = [_SERVER]
         request["sdkMcpServerConfigs"] = {_SERVER: {"timeout": _FOR_EVER}}
-        request["sdkMcpServerManifests"] = {_SERVER: {"initializeResult": _HANDSHAKE, "toolsListResult": _list(tools)}}
+        request["sdkMcpServerManifests"] = {_SERVER: {"initializeResult": _HANDSHAKE, "toolsListResult": _FUNCTIONS}}
+        request["toolAliases"] = dict.fromkeys(tools, f"mcp__{_SERVER}__{_FUNCTION}")
     return _request(request_id, request)
 
 
@@ -71,20 +75,31 @@ _HANDSHAKE = {
     "capabilities": {"tools": {}},
     "serverInfo": {"name": _SERVER, "version": "1"},
 }
+_FUNCTIONS = {
+    "tools": [
+        {
+            "name": _FUNCTION,
+            "description": "",
+            "inputSchema": {"type": "object"},
+            "_meta": {"anthropic/maxResultSizeChars": _LONGEST_RESULT, "anthropic/alwaysLoad": True},
+        }
+    ]
+}
 
 
-def _list(tools: Sequence[str]) -> dict[str, Any]:
-    meta = {"anthropic/maxResultSizeChars": _LONGEST_RESULT, "anthropic/alwaysLoad": True}
-    return {
-        "tools": [{"name": name, "description": "", "inputSchema": {"type": "object"}, "_meta": meta} for name in tools]
-    }
+def mcp_servers(request_id: str, names: Iterable[str]) -> bytes:
+    """
+    Have these MCP servers beside those of ``initialize``, and no others.
+    """
+    servers = {name: {"type": "sdk", "name": name} for name in names}
+    return _request(request_id, {"subtype": "mcp_set_servers", "servers": servers})
 
 
-def mcp_answer(request: McpRequest, tools: Sequence[str]) -> bytes:
+def mcp_answer(request: McpRequest) -> bytes:
     """
     Answer what the CLI asks of the server of functions, apart from calls.
     """
-    results: dict[str, dict[str, Any]] = {"initialize": _HANDSHAKE, "tools/list": _list(tools)}
+    results: dict[str, dict[str, Any]] = {"initialize": _HANDSHAKE, "tools/list": _FUNCTIONS}
     return _mcp_result(request, results.get(request.method, {}))
 
 

@@ -16,7 +16,7 @@ __all__ = ["decode_messages"]
 def decode_messages(entries: list[ChatMessage]) -> tuple[tuple[Message, ...], str]:
     """
     Return the conversation proper, and the system prompt that the system and developer messages before it make. Those
-    within it keep their places.
+    within it keep their places. Where nobody else speaks, the last of them is the user's.
 
     :raises ClaudeProxyError: with status 400, as ``decode_request`` does.
     """
@@ -32,6 +32,10 @@ def decode_messages(entries: list[ChatMessage]) -> tuple[tuple[Message, ...], st
         else:
             messages.append(_message(entry, param, calls))
     calls.settle(f"messages[{len(entries) - 1}]")
+    if not messages:
+        # Many a client has its whole question in the system prompt, and OpenAI answers it.
+        system.pop()
+        messages.append(Message(Role.USER, _instructed(entries[-1], f"messages[{len(entries) - 1}]")))
     if not any(message.role is Role.USER for message in messages):
         raise invalid("messages", "at least one message of role 'user'")
     return tuple(messages), "\n\n".join(text for text in system if text.strip())
@@ -96,9 +100,14 @@ def _message(entry: ChatMessage, param: str, calls: _Calls) -> Message:
     calls.settle(param)
     if entry.role in ("system", "developer"):
         return Message(Role.SYSTEM, _instructed(entry, param))
-    # The API knows no names.
-    name = (Text(f"{entry.name}:"),) if entry.name else ()
-    return Message(Role.USER, (*name, *_said(entry, param)))
+    return Message(Role.USER, (*_named(entry), *_said(entry, param)))
+
+
+def _named(entry: ChatMessage) -> tuple[Text, ...]:
+    """
+    Return the words by which the model sees who speaks: its API knows no names.
+    """
+    return (Text(f"{entry.name}:"),) if entry.name else ()
 
 
 def _answer(entry: ChatMessage, param: str, calls: _Calls) -> Message:
@@ -127,7 +136,7 @@ def _said(entry: ChatMessage, param: str) -> tuple[Said, ...]:
 
 
 def _instructed(entry: ChatMessage, param: str) -> tuple[Text, ...]:
-    return text_parts(_content(entry, param), f"{param}.content")
+    return (*_named(entry), *text_parts(_content(entry, param), f"{param}.content"))
 
 
 def _content(entry: ChatMessage, param: str) -> str | list[ContentPart]:

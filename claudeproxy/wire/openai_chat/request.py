@@ -187,8 +187,6 @@ def _settings(request: ChatCompletionRequest, tool_choice: ToolChoice) -> TurnSe
     newer = _token_limit("max_completion_tokens", request.max_completion_tokens)
     older = _token_limit("max_tokens", request.max_tokens)
     stop = (request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ())
-    if not all(sequence.strip() for sequence in stop):
-        raise unsupported("stop", "the model's API takes no sequence of blanks alone")
     return TurnSettings(
         effort=_effort(request.reasoning_effort),
         max_tokens=older if newer is None else newer,

@@ -180,12 +180,22 @@ class ResponseFormat(Struct):
     json_schema: JSONSchemaFormat | None = None
 
 
+class PredictedText(Struct):
+    """
+    One part of a text.
+    """
+
+    type: Literal["text"]
+    text: str
+
+
 class Prediction(Struct):
     """
     Text that the answer is expected to hold.
     """
 
     type: Literal["content"]
+    content: str | Annotated[list[PredictedText], Meta(min_length=1)]
 
 
 class ChatCompletionRequest(Struct):
