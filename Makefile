@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
+# Many tests wait for processes, so one more at a time than there are cores.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(8, 1 + (os.cpu_count() or 1)))')
 
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
@@ -27,7 +29,7 @@ serve: $(RUNTIME) ## Serve for real
 	@exec $(BIN)/twist claudeproxy
 
 test: $(DEVELOPMENT) ## Run all tests
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 clients: $(DEVELOPMENT) $(CLIENT_EXTRAS:%=$(CLIENTS)/%/.installed) ## Run the tests of real clients (1.6 GB)
 	CLIENTS=$(CLIENTS) $(BIN)/pytest $(PYTEST_ARGS) $(CLIENT_TESTS)

@@ -17,6 +17,7 @@ TEST = [
     "openai>=3.52",
     "pytest>=9.2",
     "pytest-twisted>=1.14.3",
+    "pytest-xdist>=3.8",
     "schemathesis>=4.32",
 ]
 LINT = ["mypy>=2.4", "mypy-zope>=1.0.17", "ruff>=0.17.5"]

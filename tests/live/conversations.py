@@ -150,14 +150,15 @@ def _output(dice: Dice) -> str | list[JSON]:
 
 
 def _system(dice: Dice) -> JSON:
-    return {"role": dice.choice(("system", "developer")), "content": _texts(dice)}
+    return {"role": dice.choice(("system", "developer")), "content": _texts(dice), **_name(dice)}
 
 
 def _user(dice: Dice) -> JSON:
-    message: JSON = {"role": "user", "content": dice.text() if dice.once_in(2) else _parts(dice)}
-    if dice.once_in(10):
-        message["name"] = dice.choice(("alice", "Bob M\u00fcller", "", " "))
-    return message
+    return {"role": "user", "content": dice.text() if dice.once_in(2) else _parts(dice), **_name(dice)}
+
+
+def _name(dice: Dice) -> JSON:
+    return {"name": dice.choice(("alice", "Bob M\u00fcller", "", " "))} if dice.once_in(10) else {}
 
 
 def _said(dice: Dice, plain: bool) -> list[JSON]:
@@ -177,16 +178,20 @@ def _leading(dice: Dice) -> list[JSON]:
 
 def _history(dice: Dice) -> list[JSON]:
     rounds = range(dice.choice((1, 1, 2, 3, 6)))
-    return [*_leading(dice), *(message for number in rounds for message in _round(dice, number))]
+    # Many clients count calls anew in each answer.
+    anew = dice.once_in(3)
+    return [*_leading(dice), *(message for number in rounds for message in _round(dice, 0 if anew else number))]
 
 
 def _round(dice: Dice, number: int) -> list[JSON]:
     """
     Draw what was said, what the model answered to it, and what the functions returned that it called.
+
+    :param number: what tells the ids of its calls from those of other rounds.
     """
     messages = [_system(dice) if dice.once_in(9) else _user(dice) for _ in dice.some(3, least=dice.choice((0, 1, 1)))]
     if dice.once_in(12):
-        name = dice.name()
+        name = dice.called()
         call = {"name": name, "arguments": dice.arguments()}
         messages.append({"role": "assistant", "content": dice.choice((None, dice.text())), "function_call": call})
         return [*messages, {"role": "function", "name": name, "content": _output(dice)}]
@@ -194,7 +199,7 @@ def _round(dice: Dice, number: int) -> list[JSON]:
         {
             "id": f"call_{number}_{index}",
             "type": "function",
-            "function": {"name": dice.name(), "arguments": dice.arguments()},
+            "function": {"name": dice.called(), "arguments": dice.arguments()},
         }
         for index in range(dice.choice((0, 0, 0, 1, 1, 2, 3, 4)))
     ]

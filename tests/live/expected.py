@@ -19,6 +19,7 @@ __all__ = [
     "expected_messages",
     "expected_system",
     "expected_tools",
+    "numbered",
     "recorded_messages",
     "shown",
     "without_end_blanks",
@@ -41,14 +42,21 @@ _NO_ARGUMENTS = {"type": "object", "properties": {}}
 
 def expected_system(messages: Sequence[JSON]) -> str:
     """The system prompt: what the system says before anybody else, each message a paragraph of its own."""
-    said = ("\n".join(_texts(message["content"])) for message in _leading(messages))
+    said = ("\n".join(_named(message) + _texts(message["content"] or [])) for message in _leading(messages))
     return "\n\n".join(text for text in said if text.strip())
 
 
-def expected_messages(messages: Sequence[JSON]) -> list[JSON]:
-    """The conversation: one message for neighbours of one role, and none for those that say nothing."""
+def expected_messages(messages: Sequence[JSON], *, remarks: bool = False) -> list[JSON]:
+    """
+    The conversation: one message for neighbours of one role, and none for those that say nothing.
+
+    :param remarks: whether the system's messages are marked words of the user's.
+    """
     told: list[JSON] = []
     for role, blocks in _turns(messages):
+        if remarks and role == "system" and blocks:
+            text = "\n".join(block["text"] for block in blocks)
+            role, blocks = "user", [_text(f"<system-reminder>\n{text}\n</system-reminder>")]
         if blocks and told and told[-1]["role"] == role:
             told[-1]["content"] += blocks
         elif blocks:
@@ -127,10 +135,9 @@ def _turns(messages: Sequence[JSON]) -> Iterator[tuple[str, list[JSON]]]:
         if role in _SYSTEM and all(before["role"] in _SYSTEM for before in messages[:index]):
             continue
         if role in _SYSTEM:
-            yield "system", _said(content)
+            yield "system", [*map(_text, _named(message)), *_said(content)]
         elif role == "user":
-            name = f"{message['name']}:" if message.get("name") else ""
-            yield "user", _said(name) + _said(content)
+            yield "user", [*map(_text, _named(message)), *_said(content)]
         elif role == "tool":
             yield "user", [{"type": "tool_result", "tool_use_id": message["tool_call_id"], "content": _said(content)}]
         elif role == "function":
@@ -144,9 +151,17 @@ def _turns(messages: Sequence[JSON]) -> Iterator[tuple[str, list[JSON]]]:
             yield "assistant", _said(content or message.get("refusal")) + [_use(call) for call in calls]
 
 
+def _named(message: JSON) -> list[str]:
+    return [f"{message['name']}:"] if message.get("name") else []
+
+
+def _text(text: str) -> JSON:
+    return {"type": "text", "text": text}
+
+
 def _said(content: Any) -> list[JSON]:
     if content is None or isinstance(content, str):
-        content = [{"type": "text", "text": content or ""}]
+        content = [_text(content or "")]
     return [block for part in content if (block := _block(part)) is not None]
 
 
@@ -168,18 +183,19 @@ def _block(part: JSON) -> JSON | None:
             source = {"type": "text", "media_type": "text/plain", "data": b64decode(data).decode()}
         title = part["file"].get("filename")
         return {"type": "document", "source": source, **({"title": title} if title else {})}
-    return {"type": "text", "text": part[kind]} if part[kind].strip() else None
+    return _text(part[kind]) if part[kind].strip() else None
 
 
 def _use(call: JSON) -> JSON:
-    arguments = call["function"]["arguments"]
+    name, arguments = call["function"]["name"], call["function"]["arguments"]
     try:
         value = json.loads(arguments or "{}", parse_float=_number, parse_constant=_number)
     except ValueError:
         value = None
     if not isinstance(value, dict):
         value = {"_unparsed": arguments}
-    return {"type": "tool_use", "id": call["id"], "name": call["function"]["name"], "input": value}
+    name = "".join(each if each.isascii() and (each.isalnum() or each in "_-") else "_" for each in name)
+    return {"type": "tool_use", "id": call["id"], "name": name[:128] or "_", "input": value}
 
 
 def _number(text: str) -> float:
@@ -199,6 +215,31 @@ def _tool(function: JSON) -> JSON:
     if function.get("strict") is not None:
         tool["strict"] = function["strict"]
     return tool
+
+
+# -- Which calls are meant ----------------------------------------------------
+
+
+def numbered(told: list[JSON]) -> list[JSON]:
+    """
+    The same with calls numbered in their order, and each result after the last call before it that has its id. Which
+    ids the API gets instead of repeated ones is of no interest.
+    """
+    calls = 0
+    numbers: dict[str, str] = {}
+    messages = []
+    for message in told:
+        blocks = []
+        for block in message["content"]:
+            if block["type"] == "tool_use":
+                calls += 1
+                numbers[block["id"]] = f"call {calls}"
+                block = {**block, "id": f"call {calls}"}
+            elif block["type"] == "tool_result":
+                block = {**block, "tool_use_id": numbers.get(block["tool_use_id"], block["tool_use_id"])}
+            blocks.append(block)
+        messages.append({**message, "content": blocks})
+    return _in_order(messages)
 
 
 # -- What was -----------------------------------------------------------------

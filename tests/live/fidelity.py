@@ -17,29 +17,29 @@ from typing import Any
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 
+from claudeproxy.backends.claude.process import ClaudeProcess
 from claudeproxy.store.session_file import SessionFile
 from claudeproxy.testing.anthropic import StubAnthropic
+from claudeproxy.testing.strictness import signature
 from claudeproxy.testing.stub import RecordedRequest
 from tests.live.chatting import THOUGHT, echoed, is_clean, joined, new_messages, with_ids, without_leading
-from tests.live.claude import LiveBackend
+from tests.live.claude import LiveBackend, until
 from tests.live.completions import Completion, cli_session, complete
 from tests.live.conversations import Conversation, Echo, Loss, Turn, Way
 from tests.live.expected import (
     canonical,
     difference,
-    expected_choice,
     expected_messages,
     expected_system,
     expected_tools,
+    numbered,
     recorded_messages,
     shown,
-    without_end_blanks,
 )
 from tests.live.odd import JSON, names_of
+from tests.live.refusing import Retold, is_in_place, requests_of
 
 __all__ = ["Deviation", "Player"]
-
-_THOUGHT = {"type": "thinking", "thinking": THOUGHT, "signature": "c3R1Yg=="}
 
 
 class Deviation(AssertionError):
@@ -77,8 +77,8 @@ class _Talk:
     session_id: str = ""
     process: str = ""
     """The one that rests with the conversation; none when it is gone, or its turn was not clean."""
-    thoughtful: set[str] = field(factory=set)
-    """The ids of the calls before which the model thought."""
+    thoughtful: dict[str, str] = field(factory=dict)
+    """The ids of the calls before which the model thought, with the signatures of these thoughts."""
 
 
 @define
@@ -136,6 +136,9 @@ class Player:
             # The older form has no ids, so what a function returned says nothing without the call.
             way = Way.NAMED_WHOLE
         self.counts[way] += 1
+        if turn.loss is Loss.RESTART and way is Way.GROWN:
+            # What the model thought is with the session, which such a request does not name.
+            talk.thoughtful.clear()
         new = new_messages(talk.client, turn)
         prefill = [] if turn.prefill is None else [turn.prefill]
         sent = [*new, *prefill] if way is Way.NAMED else [*talk.client, *new, *prefill]
@@ -145,12 +148,12 @@ class Player:
         goes_on = bool(talk.process) and _goes_on(talk, way, told)
         completion, recorded = await self._serve(talk, body, told, named=way is not Way.GROWN)
         got, process = recorded.body, cli_session(recorded)
-        if goes_on:
+        if goes_on and talk.process not in self._over:
             self._same("process", talk.process, process)
             self.counts["went on"] += 1
             self.counts["went on in the CLI's own way"] += not self._needs_history(process)
         self._compare(talk, got, body, told)
-        self._settle(talk, turn, completion, told, process, new)
+        self._settle(talk, turn, completion, told, recorded, new)
 
     async def _serve(self, talk: _Talk, body: JSON, told: _Told, *, named: bool) -> tuple[Completion, RecordedRequest]:
         """
@@ -159,7 +162,11 @@ class Player:
         before = len(self._stub.requests)
         session_id = talk.session_id if named else None
         completion = await complete(self._live, body, tenant=talk.tenant, session_id=session_id)
-        requests = self._stub.requests[before:]
+        refused = [each for each in self._stub.requests[before:] if each.status == 400]
+        self.counts["refused"] += len(refused)
+        requests = [each for each in self._stub.requests[before:] if each not in refused]
+        # An attempt that is refused costs a process, unless the CLI itself finds out what to leave out.
+        self._over |= {cli_session(each) for each in refused} - {cli_session(each) for each in requests}
         recorded, *more = [each for each in requests if cli_session(each) not in self._over]
         if not is_clean(completion, names_of(told.offer)):
             # The process is killed, for it would go on by itself; sometimes it is faster.
@@ -175,11 +182,18 @@ class Player:
         Compare a recorded request with what it should be.
         """
         messages, thoughts = recorded_messages(got)
-        tools = expected_tools(told.offer, told.messages, body.get("tool_choice"))
-        self._same("messages", without_end_blanks(expected_messages(told.messages)), messages)
+        retold = Retold(got["model"], body, told.offer, told.messages)
+        self._same("requests", retold.requests, requests_of(messages))
+        self.counts["in words"] += bool(retold.requests)
+        expected = retold.messages
+        self._same("messages", numbered(expected), numbered(messages))
+        ids = [block["id"] for message in messages for block in message["content"] if block["type"] == "tool_use"]
+        self._same("calls of one id", [], [each for each, times in Counter(ids).items() if times > 1])
+        asked = [block["id"] for message in expected for block in message["content"] if block["type"] == "tool_use"]
+        self.counts["ids that came again"] += len(asked) - len({*asked})
         self._same("system", [told.system] if told.system else [], [block["text"] for block in got["system"][2:]])
-        self._same("tools", tools, got.get("tools") or [], ordered=True)
-        self._same("tool_choice", expected_choice(body, told.offer, told.messages), got.get("tool_choice"))
+        self._same("tools", retold.tools, got.get("tools") or [], ordered=True)
+        self._same("tool_choice", retold.choice, got.get("tool_choice"))
         self._check_thoughts(talk, got, messages, thoughts)
 
     def _check_thoughts(self, talk: _Talk, got: JSON, messages: list[JSON], thoughts: list[list[JSON]]) -> None:
@@ -187,13 +201,17 @@ class Player:
         What was thought before calls goes with their results, as the API wants it, and no other thoughts are told.
         """
         for thought in thoughts:
-            self._same("thoughts", [_THOUGHT] * len(thought), thought)
+            self._same("thoughts", [THOUGHT] * len(thought), [each["thinking"] for each in thought])
         last = max(index for index, message in enumerate(messages) if message["role"] == "user")
-        if "thinking" not in got or any(block["type"] == "text" for block in messages[last]["content"]) or last == 0:
+        if any(block["type"] == "text" for block in messages[last]["content"]) or last == 0:
+            return
+        forced = (got.get("tool_choice") or {}).get("type") in ("any", "tool")
+        if "thinking" not in got and (forced or got["messages"][-1]["role"] == "assistant"):
             return
         called = {block.get("id") for block in messages[last - 1]["content"]}
-        if called & talk.thoughtful:
-            self._same("thoughts", [_THOUGHT], thoughts[last - 1])
+        signatures = {talk.thoughtful[each] for each in called if each in talk.thoughtful}
+        if any(is_in_place(each, got, called) for each in signatures):
+            self._same("thoughts", [THOUGHT], [each["thinking"] for each in thoughts[last - 1]])
             self.counts["thought on"] += 1
 
     @staticmethod
@@ -204,7 +222,7 @@ class Player:
     # -- Afterwards -----------------------------------------------------------
 
     def _settle(
-        self, talk: _Talk, turn: Turn, completion: Completion, told: _Told, process: str, new: list[JSON]
+        self, talk: _Talk, turn: Turn, completion: Completion, told: _Told, recorded: RecordedRequest, new: list[JSON]
     ) -> None:
         """
         Keep what the client and the session know now.
@@ -212,7 +230,7 @@ class Player:
         message = completion.message
         talk.calls = completion.calls
         if message.get("reasoning_content"):
-            talk.thoughtful |= {call["id"] for call in talk.calls}
+            talk.thoughtful |= {call["id"]: signature(recorded.body) for call in talk.calls}
         begun = [] if turn.prefill is None else [turn.prefill]
         answered = {"role": "assistant", "content": message["content"], "tool_calls": talk.calls}
         known = [*told.messages[: len(told.messages) - len(begun)], joined(begun, answered, trimmed=True)]
@@ -221,6 +239,7 @@ class Player:
         if turn.echo is Echo.EDITED:
             talk.thoughtful.clear()
         talk.session_id = completion.session_id
+        process = cli_session(recorded)
         if talk.process != process:
             self._end_process(talk.process)
         talk.process = "" if process in self._over else process
@@ -240,22 +259,24 @@ class Player:
             self._live = self._make(self._stub, file.read())
             self._live.start()
         elif talk.process:
-            ended = self._live.spawner.ended
-            self._end_process(talk.process, killed=loss is Loss.KILLED)
-            await self._live.ended_count(ended + 1)
+            ended = self._end_process(talk.process, killed=loss is Loss.KILLED)
+            await until(self._live.clock, lambda: all(process.over for process in ended))
         talk.process = ""
 
-    def _end_process(self, session: str, *, killed: bool = False) -> None:
+    def _end_process(self, session: str, *, killed: bool = False) -> list[ClaudeProcess]:
+        ended = []
         for process, pid in zip(self._live.spawner.started, self._live.spawner.pids, strict=True):
             if process.launch.session_id == session and process.usable:
+                ended.append(process)
                 if killed:
                     os.kill(pid, signal.SIGKILL)
                 else:
                     process.end()
+        return ended
 
     def _needs_history(self, session: str) -> bool:
         (process,) = [each for each in self._live.spawner.started if each.launch.session_id == session]
-        return process.needs_history
+        return process.seen.needs_history
 
 
 def _told(talk: _Talk, way: Way, sent: list[JSON], new: list[JSON]) -> _Told:

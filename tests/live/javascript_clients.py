@@ -113,8 +113,8 @@ async def play(reactor: Any, runtime: str, clients: Mapping[str, Sequence[str]])
 
 
 def _of(whose: str, requests: Sequence[RecordedRequest]) -> list[RecordedRequest]:
-    """Return the requests of one case: its prompts say so."""
-    return [request for request in requests if f"case {whose}:" in json.dumps(request.body)]
+    """Return the requests of one case that the API took: its prompts say so."""
+    return [each for each in requests if each.status != 400 and f"case {whose}:" in json.dumps(each.body)]
 
 
 @cache

@@ -44,6 +44,7 @@ _NAMES = (
     *("StructuredOutput", "AskUserQuestion", "mcp__client__add", "mcp__other__x", "mcp__", "client", "__proto__"),
     *("constructor", "toString", "get-weather", "Get_Weather", "functions", "str_replace_based_edit_tool", "computer"),
 )
+_STRANGE_NAMES = ("functions.add", "functions add", "gr\u00fc\u00dfe", "", "x" * 129, "a/b:c", "functions_add")
 _KEYS = ("city", "a b", "", "10", "2", "\u043a\u043b\u044e\u0447", "$ref", "toString", "type", "constructor", "\x00")
 _NUMBERS = (0, -1, 0.5, 2**53, 2**53 + 1, 2**63, -(2**63) - 1, 10**25, 0.1, 1e300, -0.0, 5e-324, 1e21, 1e-7, 1.0)
 _NO_OBJECTS = ('{"city": ', "[]", "null", '"text"', "12", "{'a': 1}", "{}{}", '{"a": 1e400}', '{"a": NaN}')
@@ -179,6 +180,10 @@ class Dice(Random):
     def name(self) -> str:
         """A function's name."""
         return self.choice(_NAMES)
+
+    def called(self) -> str:
+        """The name of a function that another model has called, perhaps of one that could not be offered."""
+        return self.choice(_STRANGE_NAMES if self.once_in(6) else _NAMES)
 
     def _function(self, name: str) -> JSON:
         function: JSON = {"name": name}

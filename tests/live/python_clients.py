@@ -72,7 +72,7 @@ class Played:
 
     @property
     def requests(self) -> Sequence[Any]:
-        """The bodies of the requests of it that reached the model's API."""
+        """The bodies of the requests of it that the model's API took."""
         assert not self._thrown, self._thrown
         return self._requests
 
@@ -107,7 +107,8 @@ async def play(reactor: Any, installed: Path, cases: Sequence[Case]) -> Mapping[
     finally:
         await daemon.kill()
         await stub.stop()
-    bodies = [(json.dumps(request.body), request.body) for request in stub.requests]
+    taken = [request for request in stub.requests if request.status != 400]
+    bodies = [(json.dumps(request.body), request.body) for request in taken]
     return {case: Played([body for text, body in bodies if case.mark in text], **outcomes[case.name]) for case in cases}
 
 

@@ -78,6 +78,26 @@ async def test_an_answer_that_was_cut_off_ends_there(claude: Make, stub_anthropi
 
 
 @pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("stop", [("\n\n", "END"), ("\n\n",)])
+async def test_blanks_end_an_answer(stop: tuple[str, ...], claude: Make, stub_anthropic: StubAnthropic) -> None:
+    """The API takes no stop sequence of blanks alone, so that is found here, and what the model said is cut there."""
+    live = claude()
+    prompt = "[[stub text=One.\n \nTwo.\n\nThree.\n\nFour. deltas=500 every=0.01]]"
+    sink = RecordingSink()
+    await live.backend.open(chat(prompt, settings=TurnSettings(stop=stop)), sink)
+    await live.all_ended()
+    await live.backend.open(chat("[[stub text=x]]", sink.text, "go on"), RecordingSink())
+    asked, last = stub_anthropic.requests
+
+    assert (sink.text, sink.finished.reason) == ("One.\n \nTwo.", FinishReason.STOP)
+    assert (sink.usage.usage.output_tokens, sink.usage.usage.cost_usd) == (4, None)
+    assert asked.gone
+    assert sink.usage.usage.input_tokens == asked.usage["input_tokens"]
+    assert asked.body.get("stop_sequences") == ([each for each in stop if each == "END"] or None)
+    assert said(last)[1:] == [("assistant", "One.\n \nTwo."), ("user", "go on")]
+
+
+@pytest_twisted.ensureDeferred
 @pytest.mark.parametrize("stop", ["end_turn", "stop_sequence"])
 async def test_an_empty_answer_is_an_answer(stop: str, claude: Make, stub_anthropic: StubAnthropic) -> None:
     """A model that says nothing has answered: nothing is put into the user's mouth to make it say more."""

@@ -102,6 +102,35 @@ async def test_a_blank_answer_does_not_have_the_question_told_twice(
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_system_prompt_does_not_have_the_question_told_twice(
+    claude: Make, stub_anthropic: StubAnthropic
+) -> None:
+    """Nor where the request of that question came with a system prompt of its own, which the conversation repeats."""
+    live = claude()
+    first = await answered(live, user("Hello"))
+    changed, asked = {"role": "system", "content": "Be brief."}, user("And " + in_json(text=" "))
+    second = await answered(live, changed, asked, session_id=first.session_id)
+    said = (user("Hello"), first.message, changed, asked, second.message, user("And now?"))
+    await answered(live, *said, session_id=first.session_id)
+
+    assert texts_of(stub_anthropic)[2:] == [("user", ["And " + in_json(text=" "), "And now?"])]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_blank_answer_does_not_have_a_result_told_twice(claude: Make, stub_anthropic: StubAnthropic) -> None:
+    """Nor what a function returned, in the older form too, where calls have no ids to be known by."""
+    live, functions = claude(), {"functions": [{"name": "add"}]}
+    asked = user(CALL)
+    called = await answered(live, asked, **functions)
+    returned = {"role": "function", "name": "add", "content": "2 " + in_json(text="\n")}
+    named: JSON = {"session_id": called.session_id, **functions}
+    blank = await answered(live, asked, called.message, returned, **named)
+    await answered(live, asked, called.message, returned, blank.message, user("And now?"), **named)
+
+    assert texts_of(stub_anthropic)[2:] == [("user", [returned["content"], "And now?"])]
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_function_that_there_is_not(claude: Make, stub_anthropic: StubAnthropic) -> None:
     """Where the model makes one up, the client sees the call and answers it; the CLI would do so itself."""
     live = claude()

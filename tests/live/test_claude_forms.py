@@ -23,11 +23,13 @@ ANY = AnswerFormat()
 ADD = Tool("add", "Add.", {"type": "object", "properties": {"a": {"type": "number"}}})
 
 
-async def answered(live: LiveBackend, *texts: str, format: AnswerFormat = PLACE, **fields: Any) -> RecordingSink:
-    """Serve a turn whose answer is to have a form."""
+async def answered(
+    live: LiveBackend, *texts: str, format: AnswerFormat = PLACE, model: str = "haiku", **fields: Any
+) -> RecordingSink:
+    """Serve a turn whose answer is to have a form, by a model that can be forced to call."""
     sink = RecordingSink()
     settings = TurnSettings(format=format, tool_choice=fields.pop("tool_choice", ToolChoice()))
-    await live.backend.open(chat(*texts, settings=settings, **fields), sink)
+    await live.backend.open(chat(*texts, model=model, settings=settings, **fields), sink)
     return sink
 
 
@@ -198,7 +200,7 @@ async def test_an_answer_by_a_call_keeps_the_process(claude: Make, stub_anthropi
     second = await answered(live, '[[stub text={"z": 9}]]', first.text, '[[stub text={"y": 8}]]', format=ANY)
     free = RecordingSink()
     texts = ('[[stub text={"z": 9}]]', first.text, '[[stub text={"y": 8}]]', second.text, "In words?")
-    await live.backend.open(chat(*texts), free)
+    await live.backend.open(chat(*texts, model="haiku"), free)
 
     assert json.loads(second.text) == {"y": 8}
     assert "canned answer" in free.text

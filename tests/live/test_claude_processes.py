@@ -10,9 +10,8 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 
-from claudeproxy.errors import (
-    CapacityExceeded,
-)
+from claudeproxy.core.tools import Tool
+from claudeproxy.errors import CapacityExceeded
 from claudeproxy.testing.anthropic import StubAnthropic
 from tests.live.claude import Make, RecordingSink, chat, said
 
@@ -101,6 +100,26 @@ async def test_processes_wait_and_are_replaced(claude: Make) -> None:
 
 
 @pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("tools", [(), (Tool("f"), Tool("g"))], ids=["plain", "with functions"])
+async def test_what_a_process_did_while_it_waited_leaves_no_trace(
+    tools: tuple[Tool, ...], claude: Make, stub_anthropic: StubAnthropic
+) -> None:
+    """The model is told the same by a process that waited, and rehearsed meanwhile, as by one just started."""
+    for live in (claude(), claude(WARM_PROCESSES="1")):
+        if stub_anthropic.requests:
+            live.start()
+            await live.warm(1)
+        await live.backend.open(chat("[[stub call=f]]" if tools else "one", tools=tools), RecordingSink())
+        await live.stop()
+    cold, warm = (dict(each.body) for each in stub_anthropic.requests)
+    # The id of the conversation, as the CLI made it up.
+    assert cold.pop("metadata") != warm.pop("metadata")
+
+    assert warm == cold
+    assert [tool["name"] for tool in warm["tools"]] == [tool.name for tool in tools]
+
+
+@pytest_twisted.ensureDeferred
 async def test_idle_conversations_do_not_hold_all_places(claude: Make) -> None:
     """However many conversations are idle, processes go on waiting for new ones, and the idle ones can still go on."""
     live = claude(WARM_PROCESSES="1", MAX_CONCURRENT_PROCESSES="3")
@@ -167,7 +186,6 @@ async def test_the_cli_sees_little_of_the_daemons_environment(claude: Make) -> N
         "CLAUDE_CODE_DISABLE_REFUSAL_RETRY",
         "CLAUDE_CODE_DISABLE_LEGACY_MODEL_REMAP",
         "CLAUDE_CODE_THINKING_DISPLAY_UPDATES",
-        "CLAUDE_AGENT_SDK_MCP_NO_PREFIX",
         "ENABLE_TOOL_SEARCH",
         "MAX_MCP_OUTPUT_TOKENS",
         "DISABLE_COMPACT",

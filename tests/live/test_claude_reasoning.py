@@ -18,6 +18,26 @@ from tests.live.claude import Make, RecordingSink, chat
 
 UNSEEN = TurnSettings(show_reasoning=False)
 
+EFFORTLESS = {
+    "sonnet": False,
+    "claude-opus-4-5": False,
+    "claude-sonnet-4-6": False,
+    "claude-opus-4-7": False,
+    "claude-haiku-5-5": False,
+    "claude-unheard-of-9": False,
+    "claude-3-7-sonnet-20250219": True,
+    "claude-opus-4-0": True,
+    "claude-opus-4-1": True,
+    "claude-opus-4-1-20250805": True,
+    "claude-sonnet-4-0": True,
+    "claude-sonnet-4-20250514": True,
+    "claude-sonnet-4-5": True,
+    "claude-sonnet-4-5-20250929[1m]": True,
+    "claude-haiku-4-5": True,
+    "us.anthropic.claude-haiku-4-5-20251001-v1:0": True,
+}
+"""Models, and whether the effort is fixed with them."""
+
 
 def thinking(stub: StubAnthropic) -> list[dict[str, Any] | None]:
     """What each request said of thinking."""
@@ -80,10 +100,25 @@ async def test_each_turn_asks_for_itself(claude: Make, stub_anthropic: StubAnthr
 
 
 @pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("model", EFFORTLESS)
+async def test_an_effort_without_effect_is_named(model: str, claude: Make, stub_anthropic: StubAnthropic) -> None:
+    """A client learns where the model is not asked for the effort that it wanted, and only there."""
+    live, high, off = claude(), RecordingSink(), RecordingSink()
+    await live.backend.open(chat("42", model=model, settings=TurnSettings(effort=Effort.HIGH)), high)
+    await live.backend.open(chat("42", high.text, "again", model=model, settings=TurnSettings(effort=Effort.NONE)), off)
+
+    asked = [request.body.get("output_config", {}).get("effort") for request in stub_anthropic.requests]
+    assert asked == ([None, None] if EFFORTLESS[model] else ["high", "low"])
+    assert high.head is not None and high.head.ignored == (("reasoning_effort",) if EFFORTLESS[model] else ())
+    assert off.head is not None and off.head.ignored == ()
+
+
+@pytest_twisted.ensureDeferred
 async def test_no_display_is_asked_of_a_model_that_must_call(claude: Make, stub_anthropic: StubAnthropic) -> None:
     """A forced call comes without thinking, which the API would refuse, and so without a word of how to show it."""
     settings = TurnSettings(tool_choice=ToolChoice(ToolUse.REQUIRED))
-    await claude().backend.open(chat("[[stub call=f]]", tools=(Tool("f"),), settings=settings), RecordingSink())
+    request = chat("[[stub call=f]]", model="haiku", tools=(Tool("f"),), settings=settings)
+    await claude().backend.open(request, RecordingSink())
 
     assert thinking(stub_anthropic) == [None]
 

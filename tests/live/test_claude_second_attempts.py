@@ -35,7 +35,7 @@ async def answered(
 ) -> RecordingSink:
     """Serve a turn."""
     sink = RecordingSink()
-    known = {"model": "sonnet", "backend_model": "sonnet", "tenant": "t"}
+    known = {"model": "haiku", "backend_model": "haiku", "tenant": "t"}
     settings = TurnSettings(format=format, stop=stop)
     await live.backend.open(ChatRequest(**{**known, "messages": messages, "settings": settings, **fields}), sink)
     return sink

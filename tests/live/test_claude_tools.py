@@ -185,7 +185,10 @@ async def test_what_the_cli_would_change_reaches_the_model_as_it_is(
 
 @pytest_twisted.ensureDeferred
 async def test_a_conversation_without_its_process_is_told_anew(claude: Make, stub_anthropic: StubAnthropic) -> None:
-    """Calls and results that no process has seen reach the model exactly; so does what follows."""
+    """
+    Calls and results that no process has seen reach the model exactly, the results in the order of their calls; so does
+    what follows.
+    """
     call, other = ToolCall("call_1", "get_weather", '{"city": "Bonn"}'), ToolCall("call_2", "gone_since", "{}")
     history = (
         user("How is it?"),
@@ -200,7 +203,7 @@ async def test_a_conversation_without_its_process_is_told_anew(claude: Make, stu
     told = [
         {"role": "user", "content": [text("How is it?")]},
         {"role": "assistant", "content": [text("I look."), use(call, {"city": "Bonn"}), use(other, {})]},
-        {"role": "user", "content": [returned(other, "2"), returned(call, "It rains.")]},
+        {"role": "user", "content": [returned(call, "It rains."), returned(other, "2")]},
     ]
     assert sent(stub_anthropic.requests[0]) == told
     assert sent(stub_anthropic.requests[1]) == [
@@ -256,9 +259,10 @@ async def test_how_functions_are_used_is_the_turns_own(
 ) -> None:
     """The model may, must or must not call, natively, and the next turn is free again."""
     live = claude()
-    _, answer = await answered(live, user("one"), settings=TurnSettings(tool_choice=choice))
+    known = {"model": "haiku", "backend_model": "haiku"}
+    _, answer = await answered(live, user("one"), settings=TurnSettings(tool_choice=choice), **known)
     returned = [result(call) for call in calls(answer)]
-    await answered(live, user("one"), answer, *returned or [user("two")])
+    await answered(live, user("one"), answer, *returned or [user("two")], **known)
     first, second = (each.body for each in stub_anthropic.requests)
 
     assert first["tool_choice"] == expected
@@ -284,6 +288,38 @@ async def test_as_many_functions_as_openai_allows(claude: Make, stub_anthropic: 
             (tool.name, tool.schema) for tool in tools
         ]
     assert live.started == 1
+
+
+NAMES = (
+    "__proto__",
+    "constructor",
+    "toString",
+    "hasOwnProperty",
+    "Task",
+    "StructuredOutput",
+    "function",
+    "mcp__client__function",
+    "-",
+)
+
+
+@pytest_twisted.ensureDeferred
+async def test_names_that_mean_something_to_the_cli(claude: Make, stub_anthropic: StubAnthropic) -> None:
+    """Functions may be called what they like: the CLI asks for each, and tells the model the name that it used."""
+    live = claude()
+    tools = tuple(Tool(name) for name in NAMES)
+    asked = user(f"[[stub {' '.join(f'call={name}' for name in NAMES)}]]")
+    _, first = await answered(live, asked, tools=tools)
+    results = [result(call, call.name) for call in calls(first)]
+    sink, _ = await answered(live, asked, first, *results, tools=tools)
+
+    assert [call.name for call in calls(first)] == list(NAMES)
+    assert sent(stub_anthropic.requests[-1])[1:] == [
+        {"role": "assistant", "content": [use(call, {}) for call in calls(first)]},
+        {"role": "user", "content": [returned(call, call.name) for call in calls(first)]},
+    ]
+    assert sink.events[-1] == Finished(FinishReason.STOP)
+    assert (live.started, len(stub_anthropic.requests)) == (1, 2)
 
 
 @pytest_twisted.ensureDeferred

@@ -127,6 +127,8 @@ async def test_settings_end_with_their_turn(
     each conversation stays with its process, unless the answer must be given by a call that this one does not know.
     """
     dice = Dice(f"{SEED}:{sampling}:{case}")
+    # What models refuse is of no interest here.
+    stub_anthropic.strict = False
     live = claude(SAMPLING=sampling)
     usual = await defaults(live, stub_anthropic)
     by_call = dice.once_in(3)

@@ -119,7 +119,7 @@ class Course:
         :param begun: whether the client has written the beginning of the answer.
         """
         limit = self._limit(body)
-        effort = {"minimal": "low", "none": None}.get(body.get("reasoning_effort", ""), body.get("reasoning_effort"))
+        effort = {"minimal": "low", "none": "low"}.get(body.get("reasoning_effort", ""), body.get("reasoning_effort"))
         choice = body.get("tool_choice")
         tools = expected_tools(self.offer, (), choice)
         forced = bool(tools) and expected_choice(body, self.offer, ())["type"] in ("any", "tool")  # type: ignore[index]

@@ -36,6 +36,8 @@ class Process:
     exited: bool = False
     cost: float | None = None
     """What it says that it has cost; None when it does not answer that."""
+    asked: list[str] = field(factory=list)
+    """The kinds of control requests that it got."""
     _unread: bytes = b""
 
     # -- What a test tells it -------------------------------------------------
@@ -100,6 +102,7 @@ class Process:
             if line["type"] == "user":
                 self.turns += 1
             elif line["type"] == "control_request":
+                self.asked.append(line["request"]["subtype"])
                 payload: dict[str, Any] = {}
                 if line["request"]["subtype"] == "get_usage":
                     if self.cost is None:

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from claudeproxy.backends.claude.process import ClaudeProcess
-from claudeproxy.backends.claude.turn import Outcome
+from claudeproxy.backends.claude.turn import Expected, Outcome
 from claudeproxy.core.chat import Text
 from claudeproxy.core.events import Finished, FinishReason, StreamEvent, UsageReport
 from claudeproxy.errors import ClaudeProxyError
@@ -40,7 +40,7 @@ class Asked:
         cli.cost = cost
         events: list[StreamEvent] = []
         process.initialize("", ("f",))
-        asked = cls(bench.clock, cli, process, events, process.run_turn((Text("x"),), events.append))
+        asked = cls(bench.clock, cli, process, events, process.run_turn((Text("x"),), Expected(events.append)))
         bench.clock.advance(0.1)
         asked.done.addBoth(asked.results.append)
         return asked

@@ -168,3 +168,15 @@ def test_nobody_waits_while_a_place_could_be_had(places: int, warm: int, convers
     bench.pool.stop()
     bench.clock.advance(1)
     bench.launcher.clean_up()
+
+
+def test_a_process_rehearses_what_a_conversation_is_likely_to_need() -> None:
+    """Functions, for an hour after one that had some; a daemon that is only talked to does not pay for them."""
+    bench = Bench.make(4, 1)
+    for with_functions, pause, rehearsed in ((False, 1.0, True), (False, 3600.0, False), (True, 1.0, True)):
+        bench.clock.advance(pause)
+        bench.pool.take(with_functions=with_functions)
+        bench.clock.advance(1)
+
+        assert ("mcp_set_servers" in bench.spawner.processes[-1].asked) == rehearsed
+        assert "apply_flag_settings" in bench.spawner.processes[-1].asked

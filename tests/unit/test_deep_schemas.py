@@ -13,6 +13,7 @@ import pytest
 from claudeproxy.backends.claude.features import features_of
 from claudeproxy.backends.claude.forms import form_tool
 from claudeproxy.backends.claude.settings import turn_settings
+from claudeproxy.backends.claude.telling import Telling
 from claudeproxy.core.chat import ChatRequest
 from claudeproxy.core.history import history_digest
 from claudeproxy.errors import InvalidValue
@@ -53,9 +54,11 @@ def handle(request: ChatRequest) -> None:
     settings = request.settings
     history_digest("t", "m", "s", request.tools, request.messages)
     features_of(settings, request.messages)
-    turn_settings(settings, request.tools, request.messages)
+    turn_settings(Telling.of(settings, request.tools, request.messages))
     if settings.format is not None:
-        turn_settings(settings, request.tools, request.messages, form=form_tool(settings.format, request.tools))
+        turn_settings(
+            Telling.of(settings, request.tools, request.messages, form=form_tool(settings.format, request.tools))
+        )
 
 
 @pytest.mark.parametrize("array", [False, True])

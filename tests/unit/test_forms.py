@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from claudeproxy.backends.claude.answer import Answer
-from claudeproxy.backends.claude.features import Feature, Refusals, emulated, features_of
+from claudeproxy.backends.claude.features import Feature, Refusals, emulated, features_of, suspected
 from claudeproxy.backends.claude.forms import Form, form_tool
 from claudeproxy.core.chat import AnswerFormat, Message, Role, Text, Thinking, ToolCall, TurnSettings
+from claudeproxy.core.tools import Tool
 from claudeproxy.errors import AnswerNotJSON
 
 objects = st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=9) | st.lists(st.none()), max_size=4)
@@ -109,9 +110,28 @@ USER, SYSTEM, BEGUN = Message(Role.USER, "Hi"), Message(Role.SYSTEM, "Be brief."
 
 def test_what_a_turn_may_be_refused_for() -> None:
     """Each feature is found, and a plain turn has none."""
-    schema = TurnSettings(format=AnswerFormat({"type": "object"}))
-    assert features_of(TurnSettings(format=AnswerFormat()), [USER]) == {}
-    assert set(features_of(schema, [USER, SYSTEM, USER, BEGUN])) == set(Feature)
+    everything = TurnSettings(format=AnswerFormat({"type": "object"}), temperature=0.1)
+    thought = Message(Role.ASSISTANT, (Thinking("Hm", "sig"), ToolCall("c", "f", "{}")))
+    assert features_of(TurnSettings(), [USER], [Tool("f")]) == {}
+    assert set(features_of(everything, [USER, SYSTEM, USER, thought, USER, BEGUN], [Tool("f", strict=True)])) == set(
+        Feature
+    )
+
+
+@pytest.mark.parametrize(
+    ("refusal", "suspects"),
+    [
+        ('tool_choice: type "tool" and "any" are not supported for this model.', {Feature.FORCED}),
+        ("tools.0.custom.strict: Schema is too complex.", {Feature.STRICT}),
+        ("output_config.format: Schema is too complex.", {Feature.STRICT}),
+        ("output_config.format: not supported", {Feature.FORMAT}),
+        ("temperature: not supported", {Feature.FORCED, Feature.STRICT, Feature.FORMAT}),
+        ("Something else", {Feature.FORCED, Feature.STRICT, Feature.FORMAT}),
+    ],
+)
+def test_a_refusal_says_what_to_try_without(refusal: str, suspects: set[Feature]) -> None:
+    """Of what the request has, the first that the words are about; where they are about nothing of it, all."""
+    assert suspected(refusal, (Feature.FORCED, Feature.STRICT, Feature.FORMAT)) == suspects
 
 
 def test_the_memory_of_refusals_is_bounded() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claudeproxy.core.chat import Document, Image, Message, Part, Role, Text, ToolCall, ToolResult
-from claudeproxy.core.history import as_called, check_results, history_digest, split_history
+from claudeproxy.core.history import as_called, check_results, history_digest, in_call_order, split_history
 from claudeproxy.core.tools import Tool
 from claudeproxy.errors import InvalidValue
 
@@ -99,6 +99,22 @@ def test_results_of_other_calls_stay_what_they_are(names: list[str]) -> None:
     new = tuple(Message(Role.USER, [ToolResult(str(number))]) for number, _ in enumerate(names))
 
     assert as_called(known, given, new) == new
+
+
+@given(st.permutations(["a", "b", "c"]), st.booleans())
+def test_results_are_in_the_order_of_their_calls(order: list[str], named: bool) -> None:
+    """Whichever came first, in a history and where only what is new is sent; what follows stays where it is."""
+    asked = Message(Role.USER, "How much?")
+    called = Message(Role.ASSISTANT, (ToolCall(each, "add", "{}") for each in ("a", "b", "c")))
+    results = {each: Message(Role.USER, (ToolResult(each, (Text(each),)),)) for each in order}
+    rest = (Message(Role.USER, "Thanks"), Message(Role.ASSISTANT, "Yes"))
+    returned = (results["a"], results["b"], results["c"], *rest)
+    given = tuple(results[each] for each in order)
+
+    if named:
+        assert as_called((asked, called), (), (*given, *rest)) == returned
+    else:
+        assert in_call_order((asked, called, *given, *rest)) == (asked, called, *returned)
 
 
 @given(messages)

@@ -30,7 +30,7 @@ from tests.unit.chat_requests import OPTIONAL, body
         ({"max_tokens": 5, "max_completion_tokens": -1}, TurnSettings(max_tokens=5)),
         ({"max_tokens": -1}, TurnSettings()),
         ({"stop": "END"}, TurnSettings(stop=("END",))),
-        ({"stop": ["a", "b", "c", "d"]}, TurnSettings(stop=("a", "b", "c", "d"))),
+        ({"stop": ["a", "b", "\n", " d"]}, TurnSettings(stop=("a", "b", "\n", " d"))),
         ({"stop": []}, TurnSettings()),
     ],
 )

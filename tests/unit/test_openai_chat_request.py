@@ -44,6 +44,7 @@ def test_a_conversation_keeps_its_order_and_roles() -> None:
                 {"role": "assistant", "content": "Three", "reasoning_content": "Hm", "tool_calls": []},
                 {"role": "user", "content": "Four", "name": "Ann"},
                 {"role": "system", "content": ""},
+                {"role": "system", "content": "Be nice.", "name": "policy"},
             ]
         )
     )
@@ -56,8 +57,49 @@ def test_a_conversation_keeps_its_order_and_roles() -> None:
         Message(Role.ASSISTANT, "Three"),
         Message(Role.USER, (Text("Ann:"), Text("Four"))),
         Message(Role.SYSTEM, ""),
+        Message(Role.SYSTEM, (Text("policy:"), Text("Be nice."))),
     )
     assert decoded.system == "Be brief.\n\nBe polite."
+
+
+def test_the_model_sees_who_wrote_a_system_prompt() -> None:
+    """A name stands before what its bearer says, as it does with users; an answer has no name."""
+    decoded = decode_request(
+        body(
+            [
+                {"role": "system", "content": "Be brief.", "name": "policy"},
+                {"role": "developer", "content": [{"type": "text", "text": "Be polite."}], "name": "Ann"},
+                {"role": "developer", "content": "Be kind.", "name": ""},
+                *HELLO,
+                {"role": "assistant", "content": "Yes?", "name": "Bob"},
+                *HELLO,
+            ]
+        )
+    )
+
+    assert decoded.system == "policy:\nBe brief.\n\nAnn:\nBe polite.\n\nBe kind."
+    assert decoded.messages[1] == Message(Role.ASSISTANT, "Yes?")
+
+
+@pytest.mark.parametrize(
+    ("messages", "system", "asked"),
+    [
+        ([{"role": "system", "content": "Write a poem."}], "", "Write a poem."),
+        (
+            [{"role": "developer", "content": "Be brief."}, {"role": "system", "content": "Write.", "name": "Ann"}],
+            "Be brief.",
+            [Text("Ann:"), Text("Write.")],
+        ),
+    ],
+)
+def test_where_only_the_system_speaks_it_is_answered(
+    messages: list[dict[str, Any]], system: str, asked: str | list[Text]
+) -> None:
+    """As OpenAI does: the last of its messages is what is asked, those before it are the system prompt."""
+    decoded = decode_request(body(messages))
+
+    assert decoded.system == system
+    assert decoded.messages == (Message(Role.USER, asked),)
 
 
 @pytest.mark.parametrize(
@@ -120,6 +162,8 @@ def test_an_answer_comes_back_in_any_form_that_clients_keep(message: dict[str, A
         (body([*HELLO, {"role": "assistant", "content": [{"type": "refusal"}]}]), "messages[1].content[0].refusal"),
         (body(response_format={}), "response_format.type"),
         (body(prediction={}), "prediction.type"),
+        (body(prediction={"type": "content"}), "prediction.content"),
+        (body(prediction={"type": "content", "content": [{"type": "text"}]}), "prediction.content[0].text"),
     ],
     ids=case_name,
 )
@@ -156,7 +200,6 @@ def test_what_is_missing_is_named(request_body: bytes, param: str) -> None:
             "messages[0].content[0].type",
             "expected one of 'text'",
         ),
-        (body([{"role": "system", "content": "x"}]), "messages", "at least one message of role 'user'"),
         (body([{"role": "assistant", "content": "x"}]), "messages", "at least one message of role 'user'"),
         (body(stream="yes"), "stream", "expected true or false, got a string"),
         (body(stream=1), "stream", "expected true or false, got an integer"),
@@ -202,6 +245,13 @@ def test_what_is_missing_is_named(request_body: bytes, param: str) -> None:
         (body(logprobs="yes"), "logprobs", "expected true or false"),
         (body(top_logprobs=21), "top_logprobs", "expected an integer from 0 to 20"),
         (body(prediction={"type": "x"}), "prediction.type", "expected one of 'content', got 'x'"),
+        (body(prediction={"type": "content", "content": 5}), "prediction.content", "a string or an array, got an int"),
+        (body(prediction={"type": "content", "content": []}), "prediction.content", "expected a string or an array"),
+        (
+            body(prediction={"type": "content", "content": [{"type": "refusal", "text": "x"}]}),
+            "prediction.content[0].type",
+            "expected one of 'text', got 'refusal'",
+        ),
     ],
     ids=case_name,
 )
@@ -217,8 +267,6 @@ def test_what_is_wrong_is_named_with_what_is_allowed(request_body: bytes, param:
     ("request_body", "param"),
     [
         (body(n=2), "n"),
-        (body(stop="\n"), "stop"),
-        (body(stop=["END", "  "]), "stop"),
         (
             body([*HELLO, {"role": "assistant", "content": "{"}], response_format={"type": "json_object"}),
             "response_format",

@@ -1,0 +1,82 @@
+"""
+What is tried after a refusal, and what is learned from it.
+"""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.task import Clock
+
+from claudeproxy.backends.claude.attempts import Attempts
+from claudeproxy.backends.claude.features import Feature, Refusals
+from claudeproxy.backends.claude.ways import Way
+from claudeproxy.core.chat import TurnSettings
+from claudeproxy.errors import RequestRefused
+
+ALL = {Feature.SYSTEM: "", Feature.PREFILL: "", Feature.STRICT: "digest", Feature.LOOSE: ""}
+PREFILL = "Prefilling assistant messages is not supported for this model."
+SYSTEM = 'messages: Unexpected role "system".'
+LOOSE = "messages.1.content.0: Invalid `signature` in `thinking` block. The block is bound to a different conversation."
+BAD = "Could not process image"
+
+
+def run(refusals: Refusals, features: dict[Feature, str], *messages: str) -> list[set[Feature]]:
+    """Return what each attempt did without, when the first are refused with these words."""
+    attempts = Attempts(refusals, "sonnet", features)
+    without = []
+    for message in (*messages, None):
+        way = Way.of(TurnSettings(), (), (), attempts.refused)
+        without.append(set(attempts.refused))
+        if message is None:
+            attempts.succeeded(way)
+        else:
+            attempts.refused_by_api(way, RequestRefused(message))
+    return without
+
+
+def test_each_refusal_is_a_lesson() -> None:
+    """What a refusal's words are about is left out next, and known the next time."""
+    refusals = Refusals(Clock())
+
+    assert run(refusals, ALL, PREFILL, SYSTEM) == [set(), {Feature.PREFILL}, {Feature.PREFILL, Feature.SYSTEM}]
+    assert run(refusals, ALL) == [{Feature.PREFILL, Feature.SYSTEM}]
+
+
+def test_words_about_nothing_leave_out_everything() -> None:
+    """All at once, which teaches nothing; thoughts out of their place the API would have named."""
+    refusals = Refusals(Clock())
+
+    assert run(refusals, ALL, "400") == [set(), {Feature.SYSTEM, Feature.PREFILL, Feature.STRICT}]
+    assert run(refusals, ALL) == [set()]
+
+
+def test_thoughts_out_of_place_are_named_without_doubt() -> None:
+    """Though the words would fit others as well."""
+    features = {**ALL, Feature.THOUGHTS: "digest"}
+
+    assert run(Refusals(Clock()), features, LOOSE) == [set(), {Feature.LOOSE}]
+
+
+@pytest.mark.parametrize("features", [{}, {Feature.LOOSE: ""}, ALL])
+def test_the_first_words_are_told(features: dict[Feature, str]) -> None:
+    """When nothing is left to do without, the client learns what the API said of its request as it was."""
+    attempts = Attempts(Refusals(Clock()), "sonnet", features)
+    words = [BAD, PREFILL, SYSTEM, "400", "401", "402"]
+    tried = 0
+    with pytest.raises(RequestRefused, match=BAD):
+        for word in words:
+            tried += 1
+            attempts.refused_by_api(Way.of(TurnSettings(), (), (), attempts.refused), RequestRefused(word))
+    assert tried == (2 if features is ALL else 1)
+
+
+def test_there_are_four_attempts_at_most() -> None:
+    """Whatever the refusals name; the last attempt does without all that a model may refuse."""
+    features = {**ALL, Feature.SAMPLING: "", Feature.FORCED: ""}
+    attempts = Attempts(Refusals(Clock()), "sonnet", features)
+    for words in (PREFILL, SYSTEM, "temperature"):
+        attempts.refused_by_api(Way.of(TurnSettings(), (), (), attempts.refused), RequestRefused(words))
+
+    assert attempts.refused >= features.keys() - {Feature.FORCED}
+    with pytest.raises(RequestRefused, match="Prefilling"):
+        attempts.refused_by_api(Way.of(TurnSettings(), (), (), attempts.refused), RequestRefused("strict"))
