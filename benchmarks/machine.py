@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import frozen
 
-from claudeproxy.backends.claude.environment import locate_cli
+from claudeproxy.backends.claude.processes.environment import locate_cli
 
 __all__ = ["Cores", "describe", "installed_cli", "require"]
 

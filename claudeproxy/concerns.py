@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from claudeproxy.backends.claude.environment import locate_cli
+from claudeproxy.backends.claude.processes.environment import locate_cli
 from claudeproxy.config import Config
 from claudeproxy.core.catalog import Catalog
 from claudeproxy.core.routing import OPENAI

@@ -27,11 +27,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from claudeproxy.backends.claude.answers.usage_limits import UsageLimits
 from claudeproxy.backends.claude.backend import ClaudeBackend
 from claudeproxy.backends.claude.conversations import TurnLocks
-from claudeproxy.backends.claude.environment import Launcher
-from claudeproxy.backends.claude.pool import Pool
-from claudeproxy.backends.claude.usage_limits import UsageLimits
+from claudeproxy.backends.claude.processes.environment import Launcher
+from claudeproxy.backends.claude.processes.pool import Pool
 from claudeproxy.backends.images.fetcher import ImageFetcher
 from claudeproxy.backends.openai.client import UpstreamClient, hostname_endpoints
 from claudeproxy.backends.openai.relay import OpenAIRelay

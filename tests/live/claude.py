@@ -15,7 +15,7 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from claudeproxy.backends.claude.backend import ClaudeBackend
-from claudeproxy.backends.claude.process import ClaudeProcess
+from claudeproxy.backends.claude.processes.process import ClaudeProcess
 from claudeproxy.config import Config, load
 from claudeproxy.core.chat import ChatRequest, Message, Role, TurnSettings
 from claudeproxy.core.events import Finished, ReasoningDelta, StreamEvent, TextDelta, TurnHead, UsageReport

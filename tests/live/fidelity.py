@@ -17,7 +17,7 @@ from typing import Any
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 
-from claudeproxy.backends.claude.process import ClaudeProcess
+from claudeproxy.backends.claude.processes.process import ClaudeProcess
 from claudeproxy.store.session_file import SessionFile
 from claudeproxy.testing.anthropic import StubAnthropic
 from claudeproxy.testing.strictness import signature

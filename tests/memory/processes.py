@@ -14,7 +14,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from claudeproxy.backends.claude.process import ClaudeProcess
+from claudeproxy.backends.claude.processes.process import ClaudeProcess
 
 __all__ = ["Process", "Spawner"]
 

@@ -10,8 +10,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from claudeproxy.backends.claude.process import ClaudeProcess
-from claudeproxy.backends.claude.turn import Expected, Outcome
+from claudeproxy.backends.claude.answers.turn import Expected, Outcome
+from claudeproxy.backends.claude.processes.process import ClaudeProcess
 from claudeproxy.core.chat import Text
 from claudeproxy.core.events import Finished, FinishReason, StreamEvent, UsageReport
 from claudeproxy.errors import ClaudeProxyError

@@ -13,10 +13,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from claudeproxy.backends.claude.environment import Launcher
-from claudeproxy.backends.claude.pool import Pool, PoolCounts
-from claudeproxy.backends.claude.process import ClaudeProcess
-from claudeproxy.backends.claude.usage_limits import UsageLimits
+from claudeproxy.backends.claude.answers.usage_limits import UsageLimits
+from claudeproxy.backends.claude.processes.environment import Launcher
+from claudeproxy.backends.claude.processes.pool import Pool, PoolCounts
+from claudeproxy.backends.claude.processes.process import ClaudeProcess
 from claudeproxy.config import load
 from claudeproxy.errors import CapacityExceeded, ServerShuttingDown
 from tests.memory.processes import Spawner

@@ -13,8 +13,8 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import Clock
 
-from claudeproxy.backends.claude.environment import Launcher
-from claudeproxy.backends.claude.version import VersionCheck
+from claudeproxy.backends.claude.processes.environment import Launcher
+from claudeproxy.backends.claude.processes.version import VersionCheck
 from claudeproxy.config import load
 from tests.memory.processes import Process
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 import pytest
 from twisted.internet.task import Clock
 
-from claudeproxy.backends.claude.attempts import Attempts
-from claudeproxy.backends.claude.features import Feature, Refusals
-from claudeproxy.backends.claude.ways import Way
+from claudeproxy.backends.claude.requests.attempts import Attempts
+from claudeproxy.backends.claude.requests.features import Feature, Refusals
+from claudeproxy.backends.claude.requests.ways import Way
 from claudeproxy.core.chat import TurnSettings
 from claudeproxy.errors import RequestRefused
 

@@ -4,7 +4,7 @@ Which thoughts a model takes back.
 
 from __future__ import annotations
 
-from claudeproxy.backends.claude.bindings import head_of, in_place, place_after, placed
+from claudeproxy.backends.claude.requests.bindings import head_of, in_place, place_after, placed
 from claudeproxy.core.chat import Message, Role, Text, Thinking, ToolCall, ToolResult
 from claudeproxy.core.tools import Tool
 

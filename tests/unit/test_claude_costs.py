@@ -11,8 +11,8 @@ import pytest
 from attrs import define, field
 from twisted.internet.task import Clock
 
-from claudeproxy.backends.claude.control import Control
-from claudeproxy.backends.claude.costs import Costs
+from claudeproxy.backends.claude.processes.control import Control
+from claudeproxy.backends.claude.processes.costs import Costs
 from claudeproxy.wire.claude_cli import ControlResponse
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from claudeproxy.backends.claude.features import features_of
-from claudeproxy.backends.claude.forms import form_tool
-from claudeproxy.backends.claude.settings import turn_settings
-from claudeproxy.backends.claude.telling import Telling
+from claudeproxy.backends.claude.answers.forms import form_tool
+from claudeproxy.backends.claude.requests.features import features_of
+from claudeproxy.backends.claude.requests.settings import turn_settings
+from claudeproxy.backends.claude.requests.telling import Telling
 from claudeproxy.core.chat import ChatRequest
 from claudeproxy.core.history import history_digest
 from claudeproxy.errors import InvalidValue

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from claudeproxy.backends.claude.environment import Launcher, locate_cli
+from claudeproxy.backends.claude.processes.environment import Launcher, locate_cli
 from claudeproxy.config import load
 
 

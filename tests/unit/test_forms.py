@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from claudeproxy.backends.claude.answer import Answer
-from claudeproxy.backends.claude.features import Feature, Refusals, emulated, features_of, suspected
-from claudeproxy.backends.claude.forms import Form, form_tool
+from claudeproxy.backends.claude.answers.answer import Answer
+from claudeproxy.backends.claude.answers.forms import Form, form_tool
+from claudeproxy.backends.claude.requests.features import Feature, Refusals, emulated, features_of, suspected
 from claudeproxy.core.chat import AnswerFormat, Message, Role, Text, Thinking, ToolCall, TurnSettings
 from claudeproxy.core.tools import Tool
 from claudeproxy.errors import AnswerNotJSON

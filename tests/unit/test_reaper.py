@@ -9,7 +9,7 @@ import signal
 from attrs import define, field
 from twisted.internet.task import Clock
 
-from claudeproxy.backends.claude.reaper import KILL_AFTER, TERM_AFTER, Reaper
+from claudeproxy.backends.claude.processes.reaper import KILL_AFTER, TERM_AFTER, Reaper
 
 
 @define

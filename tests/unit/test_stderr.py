@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 from twisted.logger import capturedLogs
 
-from claudeproxy.backends.claude.stderr import Stderr
+from claudeproxy.backends.claude.processes.stderr import Stderr
 
 SECRET = "sk-ant-api03-AbCdEf_123-xyz"
 TEXT = f"grüße\nkey {SECRET} used\n\n    at f (/home/ann/x.js:1:2)\nlast"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.internet.interfaces import IPushProducer
 from zope.interface.verify import verifyObject
 
-from claudeproxy.backends.claude.stdin import StdinFeeder
+from claudeproxy.backends.claude.processes.stdin import StdinFeeder
 
 
 @define

@@ -7,7 +7,7 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from claudeproxy.backends.claude.stops import Stops, native
+from claudeproxy.backends.claude.answers.stops import Stops, native
 
 BLANKS = st.text(alphabet="\n\t \u2003", min_size=1, max_size=4)
 PIECES = st.lists(st.text(alphabet="\n\t \u2003ab", max_size=6), max_size=8)

@@ -9,9 +9,9 @@ import weakref
 
 from twisted.internet.task import Clock
 
-from claudeproxy.backends.claude.control import Control
-from claudeproxy.backends.claude.settings import NEUTRAL
-from claudeproxy.backends.claude.tuning import Tuning
+from claudeproxy.backends.claude.processes.control import Control
+from claudeproxy.backends.claude.processes.tuning import Tuning
+from claudeproxy.backends.claude.requests.settings import NEUTRAL
 
 
 class Settings(dict[str, object]):

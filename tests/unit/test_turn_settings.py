@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claudeproxy.backends.claude.sampling import sampled
-from claudeproxy.backends.claude.settings import NEUTRAL, turn_settings
-from claudeproxy.backends.claude.telling import Telling
+from claudeproxy.backends.claude.requests.sampling import sampled
+from claudeproxy.backends.claude.requests.settings import NEUTRAL, turn_settings
+from claudeproxy.backends.claude.requests.telling import Telling
 from claudeproxy.core.chat import (
     AnswerFormat,
     Effort,

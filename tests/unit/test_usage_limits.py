@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 
-from claudeproxy.backends.claude.failures import failure_of, reset_time
-from claudeproxy.backends.claude.usage_limits import UsageLimits
+from claudeproxy.backends.claude.answers.failures import failure_of, reset_time
+from claudeproxy.backends.claude.answers.usage_limits import UsageLimits
 from claudeproxy.core.events import Usage
 from claudeproxy.core.health import UsageLimit
 from claudeproxy.errors import BackendAuthFailed, RateLimited, UsageLimitReached

@@ -1,3 +1,3 @@
 """
-The Claude Code CLI as a backend: processes, pool, conversations.
+The Claude Code CLI as a backend: which process serves a turn. What it is made of has rooms of its own.
 """

@@ -12,21 +12,26 @@ from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from claudeproxy.backends.claude.attempts import Attempts
-from claudeproxy.backends.claude.bindings import count_thoughtful, place_after, placed
+from claudeproxy.backends.claude.answers.turn import Expected, Outcome
 from claudeproxy.backends.claude.claims import ClaimedTurn, Claims
 from claudeproxy.backends.claude.conversations import LiveProcesses, TurnLocks
-from claudeproxy.backends.claude.effort import effort_without_effect
-from claudeproxy.backends.claude.environment import Launcher
-from claudeproxy.backends.claude.exchange import are_plain_results, is_plain_answer, is_plain_prompt, results_of
-from claudeproxy.backends.claude.features import Feature, Refusals, emulated, features_of
-from claudeproxy.backends.claude.pool import Pool
-from claudeproxy.backends.claude.process import ClaudeProcess
-from claudeproxy.backends.claude.sampling import sampled, sampling_of
-from claudeproxy.backends.claude.settings import kept_settings, turn_settings
-from claudeproxy.backends.claude.telling import with_recent_thoughts
-from claudeproxy.backends.claude.turn import Expected, Outcome
-from claudeproxy.backends.claude.ways import Way
+from claudeproxy.backends.claude.processes.environment import Launcher
+from claudeproxy.backends.claude.processes.exchange import (
+    are_plain_results,
+    is_plain_answer,
+    is_plain_prompt,
+    results_of,
+)
+from claudeproxy.backends.claude.processes.pool import Pool
+from claudeproxy.backends.claude.processes.process import ClaudeProcess
+from claudeproxy.backends.claude.requests.attempts import Attempts
+from claudeproxy.backends.claude.requests.bindings import count_thoughtful, place_after, placed
+from claudeproxy.backends.claude.requests.effort import effort_without_effect
+from claudeproxy.backends.claude.requests.features import Feature, Refusals, emulated, features_of
+from claudeproxy.backends.claude.requests.sampling import sampled, sampling_of
+from claudeproxy.backends.claude.requests.settings import kept_settings, turn_settings
+from claudeproxy.backends.claude.requests.telling import with_recent_thoughts
+from claudeproxy.backends.claude.requests.ways import Way
 from claudeproxy.core.chat import ChatRequest, Message, Text
 from claudeproxy.core.events import ReasoningDelta, StreamEvent, TurnHead, Usage, UsageReport
 from claudeproxy.core.health import ChatHealth

@@ -10,8 +10,8 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from claudeproxy.backends.claude.pool import Pool
-from claudeproxy.backends.claude.process import ClaudeProcess
+from claudeproxy.backends.claude.processes.pool import Pool
+from claudeproxy.backends.claude.processes.process import ClaudeProcess
 from claudeproxy.core.sessions import Session
 from claudeproxy.errors import SessionBusy
 

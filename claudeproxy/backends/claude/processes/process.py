@@ -21,21 +21,21 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from claudeproxy.backends.claude.caps import Caps
-from claudeproxy.backends.claude.control import Control
-from claudeproxy.backends.claude.costs import Costs
-from claudeproxy.backends.claude.environment import Launch
-from claudeproxy.backends.claude.failures import ended_early, exit_in_words
-from claudeproxy.backends.claude.parking import Parking, Results
-from claudeproxy.backends.claude.reaper import Reaper, signal_group
-from claudeproxy.backends.claude.seen import Seen
-from claudeproxy.backends.claude.stderr import Stderr
-from claudeproxy.backends.claude.stdin import StdinFeeder
-from claudeproxy.backends.claude.stops import Stops
-from claudeproxy.backends.claude.transport import ProcessTransport
-from claudeproxy.backends.claude.tuning import Tuning
-from claudeproxy.backends.claude.turn import Expected, Outcome, Turn
-from claudeproxy.backends.claude.usage_limits import UsageLimits
+from claudeproxy.backends.claude.answers.failures import ended_early, exit_in_words
+from claudeproxy.backends.claude.answers.stops import Stops
+from claudeproxy.backends.claude.answers.turn import Expected, Outcome, Turn
+from claudeproxy.backends.claude.answers.usage_limits import UsageLimits
+from claudeproxy.backends.claude.processes.caps import Caps
+from claudeproxy.backends.claude.processes.control import Control
+from claudeproxy.backends.claude.processes.costs import Costs
+from claudeproxy.backends.claude.processes.environment import Launch
+from claudeproxy.backends.claude.processes.parking import Parking, Results
+from claudeproxy.backends.claude.processes.reaper import Reaper, signal_group
+from claudeproxy.backends.claude.processes.seen import Seen
+from claudeproxy.backends.claude.processes.stderr import Stderr
+from claudeproxy.backends.claude.processes.stdin import StdinFeeder
+from claudeproxy.backends.claude.processes.transport import ProcessTransport
+from claudeproxy.backends.claude.processes.tuning import Tuning
 from claudeproxy.core.chat import Part
 from claudeproxy.errors import BackendError, ClaudeProxyError, OutputLimitExceeded
 from claudeproxy.ops.redaction import redact

@@ -15,7 +15,7 @@ from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 
 from claudeproxy.backends.claude.json_digest import json_digest
-from claudeproxy.backends.claude.telling import asks_for_form
+from claudeproxy.backends.claude.requests.telling import asks_for_form
 from claudeproxy.core.chat import Message, Role, Text, Thinking, TurnSettings
 from claudeproxy.core.digests import digest_of
 from claudeproxy.core.tools import Tool

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from claudeproxy.backends.claude.control import Control
+from claudeproxy.backends.claude.processes.control import Control
 from claudeproxy.wire.claude_cli import ControlResponse, ask_cost, session_cost
 
 __all__ = ["Costs"]

@@ -12,7 +12,7 @@ from itertools import chain, count
 
 from attrs import define, field
 
-from claudeproxy.backends.claude.answer import is_object
+from claudeproxy.backends.claude.answers.answer import is_object
 from claudeproxy.core.chat import AnswerFormat
 from claudeproxy.core.events import Usage
 from claudeproxy.core.tools import Tool

@@ -20,11 +20,11 @@ from twisted.internet.interfaces import IDelayedCall, IReactorProcess, IReactorT
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from claudeproxy.backends.claude.caps import Caps
-from claudeproxy.backends.claude.environment import Launcher
-from claudeproxy.backends.claude.process import ClaudeProcess
-from claudeproxy.backends.claude.usage_limits import UsageLimits
-from claudeproxy.backends.claude.version import VersionCheck
+from claudeproxy.backends.claude.answers.usage_limits import UsageLimits
+from claudeproxy.backends.claude.processes.caps import Caps
+from claudeproxy.backends.claude.processes.environment import Launcher
+from claudeproxy.backends.claude.processes.process import ClaudeProcess
+from claudeproxy.backends.claude.processes.version import VersionCheck
 from claudeproxy.config import ClaudeConfig
 from claudeproxy.errors import BackendUnavailable, CapacityExceeded, ClaudeProxyError, ServerShuttingDown
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 
 from attrs import evolve, frozen
 
-from claudeproxy.backends.claude.features import Feature
-from claudeproxy.backends.claude.forms import Form, form_tool
-from claudeproxy.backends.claude.telling import Telling, asks_for_form
+from claudeproxy.backends.claude.answers.forms import Form, form_tool
+from claudeproxy.backends.claude.requests.features import Feature
+from claudeproxy.backends.claude.requests.telling import Telling, asks_for_form
 from claudeproxy.core.chat import Message, ToolCall, TurnSettings
 from claudeproxy.core.tools import Tool, ToolUse
 

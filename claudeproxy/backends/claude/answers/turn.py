@@ -12,12 +12,12 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from claudeproxy.backends.claude.answer import Answer
-from claudeproxy.backends.claude.blanks import is_blank
-from claudeproxy.backends.claude.failures import failure_of, reset_time
-from claudeproxy.backends.claude.forms import Form
-from claudeproxy.backends.claude.stops import Stops
-from claudeproxy.backends.claude.usage_limits import UsageLimits
+from claudeproxy.backends.claude.answers.answer import Answer
+from claudeproxy.backends.claude.answers.blanks import is_blank
+from claudeproxy.backends.claude.answers.failures import failure_of, reset_time
+from claudeproxy.backends.claude.answers.forms import Form
+from claudeproxy.backends.claude.answers.stops import Stops
+from claudeproxy.backends.claude.answers.usage_limits import UsageLimits
 from claudeproxy.core.chat import Part
 from claudeproxy.core.events import (
     Finished,

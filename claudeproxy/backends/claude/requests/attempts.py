@@ -8,8 +8,8 @@ import re
 
 from attrs import define, field, frozen
 
-from claudeproxy.backends.claude.features import Feature, Refusals, suspected
-from claudeproxy.backends.claude.ways import Way
+from claudeproxy.backends.claude.requests.features import Feature, Refusals, suspected
+from claudeproxy.backends.claude.requests.ways import Way
 from claudeproxy.errors import AnswerNotJSON, ClaudeProxyError, RequestRefused
 
 __all__ = ["Attempts"]

@@ -19,8 +19,8 @@ from twisted.internet.interfaces import IDelayedCall, IProcessTransport, IReacto
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-from claudeproxy.backends.claude.environment import Launcher
-from claudeproxy.backends.claude.reaper import signal_group
+from claudeproxy.backends.claude.processes.environment import Launcher
+from claudeproxy.backends.claude.processes.reaper import signal_group
 from claudeproxy.wire.claude_cli import TESTED_VERSION
 
 __all__ = ["VersionCheck"]

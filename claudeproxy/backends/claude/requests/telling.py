@@ -9,7 +9,7 @@ from functools import cached_property
 
 from attrs import evolve, field, frozen
 
-from claudeproxy.backends.claude.bindings import head_of, in_place
+from claudeproxy.backends.claude.requests.bindings import head_of, in_place
 from claudeproxy.core.chat import Effort, Message, Role, Text, Thinking, ToolResult, TurnSettings
 from claudeproxy.core.tools import Tool, ToolChoice, ToolUse
 from claudeproxy.wire.anthropic import called_functions

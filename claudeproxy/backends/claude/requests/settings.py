@@ -15,9 +15,9 @@ from typing import Any
 
 import msgspec
 
-from claudeproxy.backends.claude.effort import effort_level
-from claudeproxy.backends.claude.stops import native
-from claudeproxy.backends.claude.telling import Telling, asks_for_form
+from claudeproxy.backends.claude.answers.stops import native
+from claudeproxy.backends.claude.requests.effort import effort_level
+from claudeproxy.backends.claude.requests.telling import Telling, asks_for_form
 from claudeproxy.core.chat import TurnSettings
 from claudeproxy.core.tools import Tool, ToolChoice, ToolUse
 from claudeproxy.wire.anthropic import message_objects

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from attrs import define, field
 
-from claudeproxy.backends.claude.blanks import is_blank
+from claudeproxy.backends.claude.answers.blanks import is_blank
 
 __all__ = ["Stops", "native"]
 

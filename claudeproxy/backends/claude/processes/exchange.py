@@ -7,8 +7,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from claudeproxy.backends.claude.blanks import is_blank, is_disputed
-from claudeproxy.backends.claude.parking import DOTS, Results
+from claudeproxy.backends.claude.answers.blanks import is_blank, is_disputed
+from claudeproxy.backends.claude.processes.parking import DOTS, Results
 from claudeproxy.core.chat import Message, Part, Role, Text, ToolCall, ToolResult
 
 __all__ = ["are_plain_results", "is_plain_answer", "is_plain_prompt", "results_of"]

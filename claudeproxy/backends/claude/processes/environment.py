@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from attrs import define, field, frozen
 
-from claudeproxy.backends.claude import launch
+from claudeproxy.backends.claude.processes import launch
 from claudeproxy.config import ClaudeConfig
 
 __all__ = ["Launch", "Launcher", "locate_cli"]

@@ -1,0 +1,3 @@
+"""
+What a turn brings: the answer as it comes, and the errors that end it.
+"""

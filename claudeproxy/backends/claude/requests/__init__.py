@@ -1,0 +1,3 @@
+"""
+What a turn asks of the API, and the other ways to ask it where a model refuses one.
+"""
