@@ -155,11 +155,11 @@ class LiveBackend:
         """End all processes."""
         return self.backend.stop()
 
-    async def all_ended(self, within: float = 15.0) -> None:
+    async def all_ended(self, within: float = 60.0) -> None:
         """Wait until no process is left."""
         await self.ended_count(self.started, within)
 
-    async def ended_count(self, count: int, within: float = 15.0) -> None:
+    async def ended_count(self, count: int, within: float = 60.0) -> None:
         """Wait until so many processes have ended."""
         await until(self.clock, lambda: self.spawner.ended >= count, within)
 
@@ -179,7 +179,7 @@ Make = Callable[..., LiveBackend]
 """Makes a backend on the real CLI, configured by keywords besides."""
 
 
-async def until(reactor: Any, condition: Callable[[], bool], seconds: float = 15.0) -> None:
+async def until(reactor: Any, condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait for a condition that nothing announces; fail when it does not come."""
     deadline = reactor.seconds() + seconds
     while not condition():

@@ -106,7 +106,7 @@ class Daemon(ProcessProtocol):
 
     async def url(self) -> str:
         """Where it listens first, once it does."""
-        await until(self.reactor, lambda: self._ended is not None or _LISTENING.search(self.out) is not None, 20)
+        await until(self.reactor, lambda: self._ended is not None or _LISTENING.search(self.out) is not None)
         found = _LISTENING.search(self.out)
         assert found is not None, f"it did not start: {self.err}"
         return found.group(1)

@@ -212,7 +212,7 @@ def waits(clock: Clock, seconds: float) -> bool:
     return any(abs(call.getTime() - clock.seconds() - seconds) < 1e-6 for call in clock.getDelayedCalls())
 
 
-async def until(reactor: Any, condition: Callable[[], bool], seconds: float = 10.0) -> None:
+async def until(reactor: Any, condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait for a condition that nothing announces; fail when it does not come."""
     deadline = reactor.seconds() + seconds
     while not condition():

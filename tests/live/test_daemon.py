@@ -156,7 +156,7 @@ async def test_nothing_survives_a_killed_daemon(
     await until(reactor, lambda: len(daemon.look()) >= (4 if not ignores else 3))
     await daemon.kill(signal.SIGKILL)
     assert isinstance(await running.addErrback(lambda failure: failure.value), Exception)
-    await until(reactor, lambda: not daemon.look(), 2)
+    await until(reactor, lambda: not daemon.look(), 10)
 
 
 @pytest_twisted.ensureDeferred
@@ -210,7 +210,7 @@ async def test_a_second_signal_ends_it_at_once(start: Start, both: dict[str, str
     assert isinstance(await running.addErrback(lambda failure: failure.value), Exception)
 
     assert ended.code == 1
-    await until(reactor, lambda: not daemon.look(), 1)
+    await until(reactor, lambda: not daemon.look(), 10)
 
 
 @pytest_twisted.ensureDeferred

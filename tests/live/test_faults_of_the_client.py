@@ -167,7 +167,7 @@ async def test_a_client_that_never_reads(whole: Make, stub_openai: StubOpenAI, m
         return int(in_use["working processes"] + in_use["busy upstream connections"])
 
     await until(reactor, lambda: held() == 1)
-    await until(reactor, lambda: held() == 0, 8)
+    await until(reactor, lambda: held() == 0)
     client.socket.resumeProducing()
     await until(reactor, lambda: client.lost)
     answer, _ = parse(client.data, closing=True)
