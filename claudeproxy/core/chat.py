@@ -159,10 +159,15 @@ def _worded(parts: Iterable[Any]) -> tuple[Any, ...]:
     Leave out texts that say nothing, in results of functions as well.
     """
     return tuple(
-        evolve(part, content=_worded(part.content)) if isinstance(part, ToolResult) else part
+        _worded_result(part) if isinstance(part, ToolResult) else part
         for part in parts
         if not isinstance(part, Text) or part.text.strip()
     )
+
+
+def _worded_result(result: ToolResult) -> ToolResult:
+    content = _worded(result.content)
+    return result if content == result.content else evolve(result, content=content)
 
 
 @frozen
@@ -181,7 +186,10 @@ class Message:
         The message without texts that say nothing, which the API refuses and the CLI replaces; None if nothing is left.
         """
         parts = _worded(self.parts)
-        return Message(self.role, parts) if parts else None
+        if not parts:
+            return None
+        # The same one where it can be: it knows its digest.
+        return self if parts == self.parts else Message(self.role, parts)
 
     @property
     def shown(self) -> Message:
@@ -266,6 +274,13 @@ class TurnSettings:
     """0 to 1."""
     show_reasoning: bool = True
     """Whether the model is asked to show what it thinks; else it may think unseen."""
+
+    @property
+    def text_format(self) -> AnswerFormat | None:
+        """
+        The form of the answer's text; an answer that must call a function has no text.
+        """
+        return None if self.tool_choice.forced else self.format
 
 
 @frozen

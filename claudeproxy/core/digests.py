@@ -1,5 +1,5 @@
 """
-Digests of texts that stand beside one another.
+Digests: what stands for values that may be large, where only their sameness counts.
 """
 
 from __future__ import annotations
@@ -7,7 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import sha256
 
-__all__ = ["digest_of"]
+import msgspec
+
+__all__ = ["digest_of", "json_digest"]
 
 
 def digest_of(parts: Iterable[str]) -> bytes:
@@ -21,3 +23,10 @@ def digest_of(parts: Iterable[str]) -> bytes:
         digest.update(b"%d:" % len(data))
         digest.update(data)
     return digest.digest()
+
+
+def json_digest(value: object) -> str:
+    """
+    Return a text that is the same for the same JSON, in whatever order its members are.
+    """
+    return sha256(msgspec.json.encode(value, order="sorted")).hexdigest()

@@ -4,14 +4,14 @@ The functions that a client offers to the model, and how the model is to use the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
-from hashlib import sha256
 from typing import Any
 
 from attrs import evolve, field, frozen
+
+from claudeproxy.core.digests import json_digest
 
 __all__ = ["Tool", "ToolChoice", "ToolUse"]
 
@@ -42,8 +42,7 @@ class Tool:
         What is equal only for the same functions.
         """
         # Not by attrs' asdict, which goes into the schema with several frames for each of its levels.
-        said = json.dumps([self.name, self.description, self.schema, self.strict], sort_keys=True)
-        return sha256(said.encode()).hexdigest()
+        return json_digest([self.name, self.description, self.schema, self.strict])
 
 
 class ToolUse(StrEnum):

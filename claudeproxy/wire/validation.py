@@ -183,7 +183,8 @@ def _describe_one(kind: inspect.Type) -> str:
         return f"{name} from {kind.ge} to {kind.le}" if kind.ge is not None and kind.le is not None else name
     if isinstance(kind, inspect.StrType):
         if kind.max_length is not None:
-            return f"a string of at most {kind.max_length} characters"
+            least = f"{kind.min_length} to" if kind.min_length else "at most"
+            return f"a string of {least} {kind.max_length} characters"
         return "a non-empty string" if kind.min_length else "a string"
     if isinstance(kind, inspect.ListType):
         return "an array" if kind.max_length is None else f"an array of at most {kind.max_length} items"

@@ -38,6 +38,9 @@ EFFORTLESS = {
 }
 """Models, and whether the effort is fixed with them."""
 
+RESTING = ("claude-opus-4-5", "claude-sonnet-4-6", "claude-opus-4-7", "claude-haiku-5-5")
+"""Those of the others that can be kept from thinking."""
+
 
 def thinking(stub: StubAnthropic) -> list[dict[str, Any] | None]:
     """What each request said of thinking."""
@@ -103,13 +106,26 @@ async def test_each_turn_asks_for_itself(claude: Make, stub_anthropic: StubAnthr
 @pytest.mark.parametrize("model", EFFORTLESS)
 async def test_an_effort_without_effect_is_named(model: str, claude: Make, stub_anthropic: StubAnthropic) -> None:
     """A client learns where the model is not asked for the effort that it wanted, and only there."""
-    live, high, off = claude(), RecordingSink(), RecordingSink()
-    await live.backend.open(chat("42", model=model, settings=TurnSettings(effort=Effort.HIGH)), high)
-    await live.backend.open(chat("42", high.text, "again", model=model, settings=TurnSettings(effort=Effort.NONE)), off)
+    live, sink = claude(), RecordingSink()
+    await live.backend.open(chat("42", model=model, settings=TurnSettings(effort=Effort.LOW)), sink)
 
-    asked = [request.body.get("output_config", {}).get("effort") for request in stub_anthropic.requests]
-    assert asked == ([None, None] if EFFORTLESS[model] else ["high", "low"])
-    assert high.head is not None and high.head.ignored == (("reasoning_effort",) if EFFORTLESS[model] else ())
+    asked = stub_anthropic.requests[0].body.get("output_config", {}).get("effort")
+    assert asked == (None if EFFORTLESS[model] else "low")
+    assert sink.head is not None and sink.head.ignored == (("reasoning_effort",) if EFFORTLESS[model] else ())
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("model", EFFORTLESS)
+async def test_no_thought_is_no_less_effort(model: str, claude: Make, stub_anthropic: StubAnthropic) -> None:
+    """Who wants no thoughts wants no shorter answer; only a model that always thinks is asked for the least of it."""
+    live, usual, off = claude(), RecordingSink(), RecordingSink()
+    await live.backend.open(chat("42", model=model), usual)
+    await live.backend.open(
+        chat("42", usual.text, "again", model=model, settings=TurnSettings(effort=Effort.NONE)), off
+    )
+
+    before, without = (request.body.get("output_config", {}).get("effort") for request in stub_anthropic.requests)
+    assert without == (before if EFFORTLESS[model] or model in RESTING else "low")
     assert off.head is not None and off.head.ignored == ()
 
 

@@ -153,6 +153,26 @@ async def test_an_object_without_force(claude: Make, stub_anthropic: StubAnthrop
 
 
 @pytest_twisted.ensureDeferred
+async def test_an_object_and_no_call(claude: Make, stub_anthropic: StubAnthropic) -> None:
+    """Where the client's functions must not be called, the model is told of none that it could call."""
+    prompt, choice = user("[[stub refuse=forced call=answer {}]]"), ToolChoice(ToolUse.NONE)
+    sink = await answered(claude(), prompt, tools=(ADD,), tool_choice=choice, format=AnswerFormat())
+
+    assert (sink.text, called(sink)) == ("{}", [])
+    assert [tool["name"] for tool in stub_anthropic.requests[-1].body["tools"]] == ["answer"]
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("wanted", [{"tools": (ADD,), "tool_choice": REQUIRED}, {"format": AnswerFormat()}])
+async def test_why_a_model_refuses_to_call(wanted: dict[str, Any], claude: Make) -> None:
+    """What it says instead of the call that it was asked for is the refusal."""
+    sink = await answered(claude(), user("[[stub refuse=forced stop=refusal text=I cannot help.]]"), **wanted)
+
+    assert sink.text == ""
+    assert (sink.finished.reason, sink.finished.refusal) == (FinishReason.CONTENT_FILTER, "I cannot help.")
+
+
+@pytest_twisted.ensureDeferred
 async def test_prose_instead_of_an_object_is_an_error(claude: Make, stub_anthropic: StubAnthropic) -> None:
     """Also where the model was asked for a call, after it had ignored the schema and refused force."""
     with pytest.raises(AnswerNotJSON):

@@ -10,13 +10,15 @@ from twisted.internet.task import Clock
 from claudeproxy.backends.claude.requests.attempts import Attempts
 from claudeproxy.backends.claude.requests.features import Feature, Refusals
 from claudeproxy.backends.claude.requests.ways import Way
-from claudeproxy.core.chat import TurnSettings
-from claudeproxy.errors import RequestRefused
+from claudeproxy.core.chat import AnswerFormat, TurnSettings
+from claudeproxy.errors import AnswerNotJSON, RequestRefused
 
-ALL = {Feature.SYSTEM: "", Feature.PREFILL: "", Feature.STRICT: "digest", Feature.LOOSE: ""}
+ALL = {Feature.SYSTEM: "", Feature.PREFILL: "", Feature.STRICT: "digest", Feature.MISPLACED: ""}
 PREFILL = "Prefilling assistant messages is not supported for this model."
 SYSTEM = 'messages: Unexpected role "system".'
-LOOSE = "messages.1.content.0: Invalid `signature` in `thinking` block. The block is bound to a different conversation."
+MISPLACED = (
+    "messages.1.content.0: Invalid `signature` in `thinking` block. The block is bound to a different conversation."
+)
 BAD = "Could not process image"
 
 
@@ -54,10 +56,10 @@ def test_thoughts_out_of_place_are_named_without_doubt() -> None:
     """Though the words would fit others as well."""
     features = {**ALL, Feature.THOUGHTS: "digest"}
 
-    assert run(Refusals(Clock()), features, LOOSE) == [set(), {Feature.LOOSE}]
+    assert run(Refusals(Clock()), features, MISPLACED) == [set(), {Feature.MISPLACED}]
 
 
-@pytest.mark.parametrize("features", [{}, {Feature.LOOSE: ""}, ALL])
+@pytest.mark.parametrize("features", [{}, {Feature.MISPLACED: ""}, ALL])
 def test_the_first_words_are_told(features: dict[Feature, str]) -> None:
     """When nothing is left to do without, the client learns what the API said of its request as it was."""
     attempts = Attempts(Refusals(Clock()), "sonnet", features)
@@ -68,6 +70,19 @@ def test_the_first_words_are_told(features: dict[Feature, str]) -> None:
             tried += 1
             attempts.refused_by_api(Way.of(TurnSettings(), (), (), attempts.refused), RequestRefused(word))
     assert tried == (2 if features is ALL else 1)
+
+
+def test_an_answer_that_is_no_object_is_a_lesson_beside_others() -> None:
+    """A refusal before it is for what that attempt did without; both are known the next time."""
+    refusals = Refusals(Clock())
+    features = {Feature.FORMAT: "digest", Feature.SYSTEM: ""}
+    settings = TurnSettings(format=AnswerFormat({"type": "object"}))
+    attempts = Attempts(refusals, "sonnet", features)
+    attempts.refused_by_api(Way.of(settings, (), (), attempts.refused), RequestRefused(SYSTEM))
+    attempts.is_no_object(Way.of(settings, (), (), attempts.refused), AnswerNotJSON("prose"))
+    attempts.succeeded(Way.of(settings, (), (), attempts.refused))
+
+    assert refusals.of("sonnet", features) == {Feature.FORMAT, Feature.SYSTEM}
 
 
 def test_there_are_four_attempts_at_most() -> None:

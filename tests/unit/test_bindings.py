@@ -4,6 +4,8 @@ Which thoughts a model takes back.
 
 from __future__ import annotations
 
+import pytest
+
 from claudeproxy.backends.claude.requests.bindings import head_of, in_place, place_after, placed
 from claudeproxy.core.chat import Message, Role, Text, Thinking, ToolCall, ToolResult
 from claudeproxy.core.tools import Tool
@@ -50,6 +52,20 @@ def test_one_that_was_had_without_another_stays_without_it() -> None:
     lost = (ASKED, *step(1, (ASKED,), head=b"other"))
     for before in (FIRST, lost):
         assert kept(in_place(HEAD, (*before, *step(2, shown)))) == [False, True]
+
+
+@pytest.mark.parametrize("head", [HEAD, b"other"])
+def test_a_long_loop_of_calls(head: bytes) -> None:
+    """Each thought was had without those before it, as after another process each time: the last one stays alone."""
+    shown: list[Message] = [ASKED]
+    thoughtful: list[Message] = [ASKED]
+    for number in range(1000):
+        answer, result = step(number, tuple(shown))
+        thoughtful += (answer, result)
+        shown += (answer.shown, result)
+    fitting = kept(in_place(head, tuple(thoughtful)))
+
+    assert (sum(fitting), fitting[-1]) == ((1, True) if head == HEAD else (0, False))
 
 
 def test_one_in_the_middle_may_be_left_out_alone() -> None:

@@ -54,10 +54,11 @@ def handle(request: ChatRequest) -> None:
     settings = request.settings
     history_digest("t", "m", "s", request.tools, request.messages)
     features_of(settings, request.messages)
-    turn_settings(Telling.of(settings, request.tools, request.messages))
+    turn_settings("sonnet", Telling.of(settings, request.tools, request.messages))
     if settings.format is not None:
         turn_settings(
-            Telling.of(settings, request.tools, request.messages, form=form_tool(settings.format, request.tools))
+            "sonnet",
+            Telling.of(settings, request.tools, request.messages, form=form_tool(settings.format, request.tools)),
         )
 
 

@@ -84,5 +84,7 @@ def test_what_says_nothing_is_left_out() -> None:
     """Blank texts, also among what a function returned; the result itself stays, for its call wants one."""
     message = user(Text(" "), returned(Text(""), Text("42"), Text("\n")), returned(Text("")), Text("Well"))
 
-    assert message.worded == user(returned(Text("42")), returned(), Text("Well"))
+    worded = message.worded
+    assert worded == user(returned(Text("42")), returned(), Text("Well"))
+    assert worded is not None and worded.worded is worded
     assert user(Text("\n"), Text("")).worded is None

@@ -10,13 +10,10 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.task import Clock
 
 from claudeproxy.backends.claude.answers.answer import Answer
 from claudeproxy.backends.claude.answers.forms import Form, form_tool
-from claudeproxy.backends.claude.requests.features import Feature, Refusals, emulated, features_of, suspected
-from claudeproxy.core.chat import AnswerFormat, Message, Role, Text, Thinking, ToolCall, TurnSettings
-from claudeproxy.core.tools import Tool
+from claudeproxy.core.chat import AnswerFormat, Text, Thinking, ToolCall
 from claudeproxy.errors import AnswerNotJSON
 
 objects = st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=9) | st.lists(st.none()), max_size=4)
@@ -63,6 +60,13 @@ def test_only_the_first_call_is_the_answer() -> None:
     assert form.missing('{"x": 1}') == ""
 
 
+@pytest.mark.parametrize("form", [Form("answer"), Form(calls=True)])
+def test_words_instead_of_a_call_are_known(form: Form) -> None:
+    """They are no answer, and may be why the model refuses to call."""
+    assert (form.text("I can", 0), form.text("not.", 0), form.begun) == ("", "", False)
+    assert form.prose == "I cannot."
+
+
 def test_text_beside_the_clients_calls_is_nothing() -> None:
     """The object comes when the calls have their results, by a text or by a call."""
     form = Form("answer")
@@ -103,63 +107,3 @@ def test_an_answer_keeps_its_order() -> None:
         ToolCall("c1", "add", '{"a":1}'),
         ToolCall("c2", "now", "{}"),
     )
-
-
-USER, SYSTEM, BEGUN = Message(Role.USER, "Hi"), Message(Role.SYSTEM, "Be brief."), Message(Role.ASSISTANT, "It")
-
-
-def test_what_a_turn_may_be_refused_for() -> None:
-    """Each feature is found, and a plain turn has none."""
-    everything = TurnSettings(format=AnswerFormat({"type": "object"}), temperature=0.1)
-    thought = Message(Role.ASSISTANT, (Thinking("Hm", "sig"), ToolCall("c", "f", "{}")))
-    assert features_of(TurnSettings(), [USER], [Tool("f")]) == {}
-    assert set(features_of(everything, [USER, SYSTEM, USER, thought, USER, BEGUN], [Tool("f", strict=True)])) == set(
-        Feature
-    )
-
-
-@pytest.mark.parametrize(
-    ("refusal", "suspects"),
-    [
-        ('tool_choice: type "tool" and "any" are not supported for this model.', {Feature.FORCED}),
-        ("tools.0.custom.strict: Schema is too complex.", {Feature.STRICT}),
-        ("output_config.format: Schema is too complex.", {Feature.STRICT}),
-        ("output_config.format: not supported", {Feature.FORMAT}),
-        ("temperature: not supported", {Feature.FORCED, Feature.STRICT, Feature.FORMAT}),
-        ("Something else", {Feature.FORCED, Feature.STRICT, Feature.FORMAT}),
-    ],
-)
-def test_a_refusal_says_what_to_try_without(refusal: str, suspects: set[Feature]) -> None:
-    """Of what the request has, the first that the words are about; where they are about nothing of it, all."""
-    assert suspected(refusal, (Feature.FORCED, Feature.STRICT, Feature.FORMAT)) == suspects
-
-
-def test_the_memory_of_refusals_is_bounded() -> None:
-    """The oldest goes first."""
-    refusals = Refusals(Clock())
-    for number in range(1001):
-        refusals.note("m", Feature.FORMAT, str(number))
-
-    assert refusals.of("m", {Feature.FORMAT: "0"}) == frozenset()
-    assert refusals.of("m", {Feature.FORMAT: "1"}) == {Feature.FORMAT}
-    assert refusals.of("n", {Feature.FORMAT: "1"}) == frozenset()
-
-
-def test_a_refusal_is_remembered_for_an_hour() -> None:
-    """Models learn."""
-    clock = Clock()
-    refusals = Refusals(clock)
-    refusals.note("m", Feature.SYSTEM, "")
-    clock.advance(3599)
-    assert refusals.of("m", {Feature.SYSTEM: ""}) == {Feature.SYSTEM}
-    clock.advance(1)
-
-    assert refusals.of("m", {Feature.SYSTEM: ""}) == frozenset()
-
-
-def test_only_what_is_refused_is_said_otherwise() -> None:
-    """The rest of the conversation stays as it is."""
-    told = (USER, SYSTEM, USER, BEGUN)
-    assert emulated(told, frozenset({Feature.FORMAT})) == told
-    assert [message.role for message in emulated(told, frozenset({Feature.SYSTEM}))] == ["user"] * 3 + ["assistant"]
-    assert emulated(told, frozenset({Feature.PREFILL}))[:4] == told

@@ -90,12 +90,17 @@ def test_the_model_sees_who_wrote_a_system_prompt() -> None:
             "Be brief.",
             [Text("Ann:"), Text("Write.")],
         ),
+        (
+            [{"role": "system", "content": text} for text in ("Be brief.", "Write.", " ", "")],
+            "Be brief.",
+            "Write.",
+        ),
     ],
 )
 def test_where_only_the_system_speaks_it_is_answered(
     messages: list[dict[str, Any]], system: str, asked: str | list[Text]
 ) -> None:
-    """As OpenAI does: the last of its messages is what is asked, those before it are the system prompt."""
+    """As OpenAI does: the last of its messages that says something is asked, those before it are the system prompt."""
     decoded = decode_request(body(messages))
 
     assert decoded.system == system
@@ -218,10 +223,11 @@ def test_what_is_missing_is_named(request_body: bytes, param: str) -> None:
         (body(max_tokens=10**400), "max_tokens", "expected an integer from 1 to 2147483647"),
         (body(n=0), "n", "expected an integer from 1 to 128"),
         (body(n=129), "n", "expected an integer from 1 to 128"),
-        (body(stop=""), "stop", "expected a non-empty string"),
-        (body(stop=["a", ""]), "stop[1]", "expected a non-empty string"),
+        (body(stop=""), "stop", "expected a string of 1 to 1000 characters"),
+        (body(stop=["a", ""]), "stop[1]", "expected a string of 1 to 1000 characters"),
+        (body(stop=["a", " " * 1001]), "stop[1]", "expected a string of 1 to 1000 characters"),
         (body(stop=["a", "b", "c", "d", "e"]), "stop", "an array of at most 4 items"),
-        (body(stop=5), "stop", "expected a non-empty string or an array of at most 4 items, got an integer"),
+        (body(stop=5), "stop", "expected a string of 1 to 1000 characters or an array of at most 4 items, got"),
         (body(reasoning_effort="huge"), "reasoning_effort", "'minimal', 'none', 'xhigh', got 'huge'"),
         (body(seed="x"), "seed", "expected an integer, got a string"),
         (body(user=1), "user", "expected a string, got an integer"),

@@ -37,13 +37,13 @@ RESULT = Message(Role.USER, (ToolResult("c1", (Text("2"),)),))
 
 def body(settings: TurnSettings | None = None, *args: Any, **fields: Any) -> dict[str, Any]:
     """What is put into the request."""
-    made: Any = turn_settings(Telling.of(settings or TurnSettings(), *args, **fields))
+    made: Any = turn_settings("sonnet", Telling.of(settings or TurnSettings(), *args, **fields))
     return dict(json.loads(made["env"]["CLAUDE_CODE_EXTRA_BODY"]))
 
 
 def thinks(settings: TurnSettings, *args: Any, **fields: Any) -> bool:
     """Whether the model may."""
-    made: Any = turn_settings(Telling.of(settings, *args, **fields))
+    made: Any = turn_settings("sonnet", Telling.of(settings, *args, **fields))
     return not made["env"]["CLAUDE_CODE_DISABLE_THINKING"]
 
 
@@ -173,4 +173,4 @@ def test_every_sampling_parameter_is_sent_or_named(settings: TurnSettings, honou
 
 def test_a_process_starts_with_what_a_plain_turn_wants() -> None:
     """So that the first plain turn need not change a setting."""
-    assert turn_settings(Telling.of(TurnSettings())) == NEUTRAL
+    assert turn_settings("sonnet", Telling.of(TurnSettings())) == NEUTRAL

@@ -25,12 +25,11 @@ from claudeproxy.backends.claude.processes.exchange import (
 from claudeproxy.backends.claude.processes.pool import Pool
 from claudeproxy.backends.claude.processes.process import ClaudeProcess
 from claudeproxy.backends.claude.requests.attempts import Attempts
-from claudeproxy.backends.claude.requests.bindings import count_thoughtful, place_after, placed
+from claudeproxy.backends.claude.requests.bindings import count_thoughtful, place_after, placed, with_recent_thoughts
 from claudeproxy.backends.claude.requests.effort import effort_without_effect
 from claudeproxy.backends.claude.requests.features import Feature, Refusals, emulated, features_of
 from claudeproxy.backends.claude.requests.sampling import sampled, sampling_of
 from claudeproxy.backends.claude.requests.settings import kept_settings, turn_settings
-from claudeproxy.backends.claude.requests.telling import with_recent_thoughts
 from claudeproxy.backends.claude.requests.ways import Way
 from claudeproxy.core.chat import ChatRequest, Message, Text
 from claudeproxy.core.events import ReasoningDelta, StreamEvent, TurnHead, Usage, UsageReport
@@ -200,22 +199,22 @@ class ClaudeBackend:
         process = self._live.wake(session)
         if process is not None:
             # The CLI would answer a call of a function that it does not know, and ask the model again.
-            if set(functions) <= set(process.parking.tools) and await self._ready(process, way):
+            if set(functions) <= set(process.parking.tools) and await self._ready(process, session.model, way):
                 return process
             self._pool.discard(process)
         process = await self._pool.take(with_functions=bool(functions))
         process.initialize(session.system, functions)
         # One that has seen nothing must be told everything, unless nothing was said before.
         process.seen.needs_history = bool(session.messages)
-        process.seen.keeps = kept_settings(way.settings)
+        process.seen.keeps = kept_settings(session.model, way.settings)
         return process
 
-    async def _ready(self, process: ClaudeProcess, way: Way) -> bool:
+    async def _ready(self, process: ClaudeProcess, model: str, way: Way) -> bool:
         """
         Have a parked process leave its turn, if what that began with would leak into this one; return whether it can
         be used.
         """
-        keeps = kept_settings(way.settings)
+        keeps = kept_settings(model, way.settings)
         if process.parking.waits and process.seen.keeps != keeps:
             process.seen.needs_history = True
             try:
@@ -238,17 +237,18 @@ class ClaudeBackend:
         plain = are_plain_results(turn.new) if parked else is_plain_prompt(turn.new)
         telling = way.telling(None)
         head = telling.head(turn.session.system)
-        loose = Feature.LOOSE in way.refused and process.seen.head not in (b"", head)
-        if turn.prefill or way.tool is not None or way.request or not plain or loose:
+        misplaced = Feature.MISPLACED in way.refused and process.seen.head not in (b"", head)
+        if turn.prefill or way.tool is not None or way.request or not plain or misplaced:
             process.seen.needs_history = True
         whole = process.seen.needs_history
         if whole:
             conversation = with_recent_thoughts(turn.conversation)
             telling = way.telling(emulated(conversation, way.refused, way.request))
             head = telling.head(turn.session.system)
-            if Feature.LOOSE in way.refused:
+            if Feature.MISPLACED in way.refused:
                 telling = telling.in_place(head)
-        process.configure(turn.session.model, turn_settings(telling), show_reasoning=way.settings.show_reasoning)
+        model = turn.session.model
+        process.configure(model, turn_settings(model, telling), show_reasoning=way.settings.show_reasoning)
         expected = Expected(emit, way.form, way.settings.stop)
         if parked:
             answered = process.continue_turn(results_of(turn.new, told_whole=whole), expected)

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from attrs import define, field
 
 from claudeproxy.core.chat import Message, Role, Text, Thinking, ToolCall
-from claudeproxy.core.history import history_digest
 from claudeproxy.core.sessions import message_size
 
 __all__ = ["Thoughts"]
@@ -58,7 +57,7 @@ class Thoughts:
                 break
             call_id = _first_call(message)
             kept = None if call_id is None else self._kept.get((tenant, model, call_id))
-            if kept is not None and _digest(kept[0]) == _digest(message):
+            if kept is not None and kept[0].digest == message.digest:
                 told[index] = kept[0]
         return tuple(told)
 
@@ -70,7 +69,3 @@ class Thoughts:
 
 def _first_call(message: Message) -> str | None:
     return next((part.call_id for part in message.parts if isinstance(part, ToolCall)), None)
-
-
-def _digest(message: Message) -> bytes:
-    return history_digest("", "", "", (), (message,))

@@ -16,7 +16,7 @@ __all__ = ["decode_messages"]
 def decode_messages(entries: list[ChatMessage]) -> tuple[tuple[Message, ...], str]:
     """
     Return the conversation proper, and the system prompt that the system and developer messages before it make. Those
-    within it keep their places. Where nobody else speaks, the last of them is the user's.
+    within it keep their places. Where nobody else speaks, the last of them that says something is the user's.
 
     :raises ClaudeProxyError: with status 400, as ``decode_request`` does.
     """
@@ -34,8 +34,9 @@ def decode_messages(entries: list[ChatMessage]) -> tuple[tuple[Message, ...], st
     calls.settle(f"messages[{len(entries) - 1}]")
     if not messages:
         # Many a client has its whole question in the system prompt, and OpenAI answers it.
-        system.pop()
-        messages.append(Message(Role.USER, _instructed(entries[-1], f"messages[{len(entries) - 1}]")))
+        last = max((index for index, text in enumerate(system) if text.strip()), default=-1)
+        del system[last]
+        messages.append(Message(Role.USER, _instructed(entries[last], f"messages[{last}]")))
     if not any(message.role is Role.USER for message in messages):
         raise invalid("messages", "at least one message of role 'user'")
     return tuple(messages), "\n\n".join(text for text in system if text.strip())

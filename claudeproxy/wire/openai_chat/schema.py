@@ -16,7 +16,7 @@ __all__ = ["ChatCompletionRequest", "ChatMessage", "ContentPart", "RequestHead",
 
 _Object = dict[str, Raw]
 _Penalty = Annotated[float, Meta(ge=-2, le=2)]
-_StopSequence = Annotated[str, Meta(min_length=1)]
+_StopSequence = Annotated[str, Meta(min_length=1, max_length=1000)]
 _Metadata = Annotated[
     dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)
 ]

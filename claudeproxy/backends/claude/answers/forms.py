@@ -60,21 +60,28 @@ class Form:
     _filling: bool = field(init=False, default=False)
     """Whether the block that grows is a call of that function."""
 
+    @property
+    def is_text(self) -> bool:
+        """
+        Whether the model's text is the answer.
+        """
+        return not self.tool and not self.calls
+
     def text(self, piece: str, calls: int) -> str:
         """
         Return what of a piece of text is a piece of the answer.
 
         :param calls: how many of the client's functions were called before. No answer comes beside them.
         """
-        if self.tool or self.calls or calls:
+        if calls:
             return ""
         if not self.begun:
             # Why the model stops is only known at the end: prose may be a refusal.
             piece = (self.prose + piece).lstrip()
-            self.begun = piece.startswith("{")
+            self.begun = self.is_text and piece.startswith("{")
             if not self.begun:
-                self.prose, piece = piece[:_LONGEST_PROSE], ""
-        return piece
+                self.prose = piece[:_LONGEST_PROSE]
+        return piece if self.begun and self.is_text else ""
 
     def call(self, name: str, calls: int) -> bool:
         """

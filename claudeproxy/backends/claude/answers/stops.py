@@ -66,4 +66,7 @@ def _begun(sequence: str, text: str) -> int:
     """
     How many characters of the sequence, but not all, the text ends with.
     """
-    return next((size for size in range(len(sequence) - 1, 0, -1) if text.endswith(sequence[:size])), 0)
+    # Only blanks can be the beginning of one, and mostly a text has one at its end, or none.
+    run = next((place for place, character in enumerate(reversed(text)) if not is_blank(character)), len(text))
+    longest = min(len(sequence) - 1, run)
+    return next((size for size in range(longest, 0, -1) if text.endswith(sequence[:size])), 0)

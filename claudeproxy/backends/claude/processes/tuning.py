@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 
 from attrs import define, field
 
-from claudeproxy.backends.claude.json_digest import json_digest
 from claudeproxy.backends.claude.processes.control import Control
 from claudeproxy.backends.claude.requests.settings import NEUTRAL
+from claudeproxy.core.digests import json_digest
 from claudeproxy.wire.claude_cli import ControlResponse, apply_settings, show_thinking
 
 __all__ = ["Tuning"]

@@ -15,7 +15,7 @@ from claudeproxy.errors import AnswerNotJSON, ClaudeProxyError, RequestRefused
 __all__ = ["Attempts"]
 
 _MOST = 4
-"""As it is, twice without what the last refusal speaks of, and without all that a model may refuse."""
+"""As it is, twice without what the last refusal speaks of, and, if that is refused too, without all that may be why."""
 
 
 @frozen
@@ -46,8 +46,8 @@ class Attempts:
         """
         The API has refused an attempt; choose what the next one does without.
 
-        The last attempt is made in words that every model takes. Where it is not for these, the client learns what the
-        API said of its request as it was.
+        The last attempt that a refusal leads to is made in words that every model takes. Where it is not for these, the
+        client learns what the API said of its request as it was.
 
         :raises ClaudeProxyError: there is nothing left to try.
         """
@@ -66,11 +66,11 @@ class Attempts:
 
         :raises AnswerNotJSON: there is none, or the client has seen the beginning of an object.
         """
-        had = frozenset({Feature.FORMAT}) & way.has(self._features)
-        if not had or way.form is None or way.form.begun or len(self._failures) == _MOST - 1:
+        had = way.has(self._features)
+        if Feature.FORMAT not in had or way.form is None or way.form.begun or len(self._failures) == _MOST - 1:
             raise failure
         self._failed(had, failure)
-        self.refused |= had
+        self.refused |= {Feature.FORMAT}
 
     def succeeded(self, way: Way) -> None:
         """

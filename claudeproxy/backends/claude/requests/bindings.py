@@ -8,17 +8,20 @@ is kept knows a digest of that, its place.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Protocol
 
 from attrs import evolve
 
-from claudeproxy.core.chat import Message, Part, Thinking
+from claudeproxy.core.chat import Message, Part, Role, Text, Thinking
 from claudeproxy.core.digests import digest_of
 from claudeproxy.core.tools import Tool
 
-__all__ = ["count_thoughtful", "head_of", "in_place", "place_after", "placed"]
+__all__ = ["count_thoughtful", "head_of", "in_place", "place_after", "placed", "with_recent_thoughts"]
+
+_MOST_TRIED = 8
+"""Thoughts that are tried as the first to be kept; mostly there are none or one."""
 
 
 class _Hash(Protocol):
@@ -41,8 +44,23 @@ def place_after(head: bytes, messages: Iterable[Message], unknown: int = 0) -> s
     """
     place = sha256(head + b"%d" % unknown)
     for message in messages:
-        _pass(place, message)
+        _pass(place, message, _thoughts(message))
     return place.hexdigest()
+
+
+def with_recent_thoughts(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """
+    Leave out of a conversation what was thought before the user's last words; since then the API wants it.
+    """
+    since = max(
+        (
+            index
+            for index, message in enumerate(messages)
+            if message.role is Role.USER and any(isinstance(part, Text) for part in message.parts)
+        ),
+        default=0,
+    )
+    return tuple(message if index > since else message.shown for index, message in enumerate(messages))
 
 
 def in_place(head: bytes, messages: Sequence[Message]) -> tuple[Message, ...]:
@@ -51,25 +69,50 @@ def in_place(head: bytes, messages: Sequence[Message]) -> tuple[Message, ...]:
 
     The last one counts most: where it was had without earlier ones, it is these that are left out.
     """
-    thoughtful = [index for index, message in enumerate(messages) if _thoughts(message)]
-    first = None
-    for skipped in range(len(thoughtful)):
-        told = _in_place(head, messages, thoughtful[:skipped])
-        if _thoughts(told[thoughtful[-1]]):
-            return told
-        first = first or told
-    return first or tuple(messages)
+    first: frozenset[int] | None = None
+    last = max((index for index, message in enumerate(messages) if _thoughts(message)), default=None)
+    for start in _beginnings(head, messages):
+        fitting = _fitting(head, messages, start)
+        if last in fitting:
+            first = fitting
+            break
+        first = first or fitting
+    return tuple(message if index in (first or ()) else message.shown for index, message in enumerate(messages))
 
 
-def _in_place(head: bytes, messages: Iterable[Message], without: Container[int]) -> tuple[Message, ...]:
+def _beginnings(head: bytes, messages: Iterable[Message]) -> list[int]:
+    """
+    Return where the thoughts are that can be the first ones: those that were had after no other.
+    """
     place = sha256(head + b"0")
-    told = []
+    found = []
     for index, message in enumerate(messages):
-        wanted = {thought.place for thought in _thoughts(message)}
-        kept = message if index not in without and wanted <= {place.hexdigest()} else message.shown
-        _pass(place, kept)
-        told.append(kept)
-    return tuple(told)
+        if _fits(_thoughts(message), place):
+            found.append(index)
+        _pass(place, message, ())
+    # A conversation may be long, and somebody waits.
+    return found if len(found) <= _MOST_TRIED else [*found[: _MOST_TRIED // 2], *found[-_MOST_TRIED // 2 :]]
+
+
+def _fitting(head: bytes, messages: Iterable[Message], start: int) -> frozenset[int]:
+    """
+    Return where the thoughts are that have their place when those before ``start`` are left out.
+    """
+    place = sha256(head + b"0")
+    found = set()
+    for index, message in enumerate(messages):
+        thoughts = _thoughts(message) if index >= start else []
+        if not _fits(thoughts, place):
+            thoughts = []
+        if thoughts:
+            found.add(index)
+        _pass(place, message, thoughts)
+    return frozenset(found)
+
+
+def _fits(thoughts: Sequence[Thinking], place: _Hash) -> bool:
+    """Return whether there are thoughts, and this is their place."""
+    return bool(thoughts) and {thought.place for thought in thoughts} == {place.hexdigest()}
 
 
 def count_thoughtful(messages: Iterable[Message]) -> int:
@@ -86,9 +129,10 @@ def placed(parts: Iterable[Part], place: str) -> tuple[Part, ...]:
     return tuple(evolve(part, place=place) if isinstance(part, Thinking) else part for part in parts)
 
 
-def _pass(place: _Hash, message: Message) -> None:
+def _pass(place: _Hash, message: Message, thoughts: Iterable[Thinking]) -> None:
+    """Go on to what comes after a message that is told with these thoughts; its digest tells nothing of them."""
     place.update(message.digest)
-    for thought in _thoughts(message):
+    for thought in thoughts:
         place.update(digest_of((thought.signature, thought.redacted)))
 
 

@@ -14,10 +14,9 @@ from enum import StrEnum
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 
-from claudeproxy.backends.claude.json_digest import json_digest
-from claudeproxy.backends.claude.requests.telling import asks_for_form
+from claudeproxy.backends.claude.requests.bindings import with_recent_thoughts
 from claudeproxy.core.chat import Message, Role, Text, Thinking, TurnSettings
-from claudeproxy.core.digests import digest_of
+from claudeproxy.core.digests import digest_of, json_digest
 from claudeproxy.core.tools import Tool
 
 __all__ = ["Feature", "Refusals", "emulated", "features_of", "suspected"]
@@ -49,12 +48,12 @@ class Feature(StrEnum):
     """A temperature, or a part of the probabilities."""
     THOUGHTS = "thoughts"
     """What the model thought before it called functions, signed by the API."""
-    LOOSE = "loose"
-    """Such thoughts where something else comes before them than when the model had them."""
+    MISPLACED = "misplaced"
+    """Thoughts where something else comes before them than when the model had them."""
 
 
 _WORDS = {
-    Feature.LOOSE: ("thinking", "signature"),
+    Feature.MISPLACED: ("thinking", "signature"),
     Feature.THOUGHTS: ("thinking", "signature"),
     Feature.FORCED: ("tool_choice",),
     Feature.PREFILL: ("prefill", "end with a user"),
@@ -63,7 +62,7 @@ _WORDS = {
     Feature.STRICT: ("strict", "schema", "grammar"),
     Feature.FORMAT: ("output_config", "output_format", "schema", "grammar"),
 }
-"""Words of a refusal that tell for what it was, what to try first without first. They say no more than that."""
+"""Words by which a refusal speaks of a feature; of several, the first is left out first."""
 
 _Key = tuple[str, Feature, str]
 
@@ -76,8 +75,8 @@ def features_of(settings: TurnSettings, messages: Sequence[Message], tools: Sequ
     :param tools: the client's functions.
     """
     features: dict[Feature, str] = {}
-    if settings.format is not None and settings.format.schema is not None and asks_for_form(settings):
-        features[Feature.FORMAT] = json_digest(settings.format.schema)
+    if settings.text_format is not None and settings.text_format.schema is not None:
+        features[Feature.FORMAT] = json_digest(settings.text_format.schema)
     if any(message.role is Role.SYSTEM for message in messages):
         features[Feature.SYSTEM] = ""
     if messages and messages[-1].role is Role.ASSISTANT:
@@ -88,24 +87,25 @@ def features_of(settings: TurnSettings, messages: Sequence[Message], tools: Sequ
         features[Feature.STRICT] = digest_of(strict).hex()
     if settings.temperature is not None or settings.top_p is not None:
         features[Feature.SAMPLING] = ""
-    if thoughts := [part.signature for message in messages for part in message.parts if isinstance(part, Thinking)]:
+    recent = with_recent_thoughts(messages)
+    if thoughts := [part.signature for message in recent for part in message.parts if isinstance(part, Thinking)]:
         features[Feature.THOUGHTS] = digest_of(thoughts).hex()
     if any(message.role is Role.ASSISTANT for message in messages):
         # Of answers without calls only their process knows the thoughts.
-        features[Feature.LOOSE] = ""
+        features[Feature.MISPLACED] = ""
     return features
 
 
 def suspected(refusal: str, features: Iterable[Feature]) -> frozenset[Feature]:
     """
-    Return without what to try next: one feature that the refusal's words are about, or all if they are about none.
+    Return what the next attempt does without: the feature that the refusal speaks of, or all if it speaks of none.
     """
     had, words = frozenset(features), refusal.lower()
     for feature, about in _WORDS.items():
         if feature in had and any(word in words for word in about):
             return frozenset({feature})
-    # A turn may have such thoughts for all that is known here, and mostly has none.
-    return had - {Feature.LOOSE}
+    # A turn may have misplaced thoughts for all that is known here, and mostly has none.
+    return had - {Feature.MISPLACED}
 
 
 @define

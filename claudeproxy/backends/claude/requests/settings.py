@@ -17,7 +17,7 @@ import msgspec
 
 from claudeproxy.backends.claude.answers.stops import native
 from claudeproxy.backends.claude.requests.effort import effort_level
-from claudeproxy.backends.claude.requests.telling import Telling, asks_for_form
+from claudeproxy.backends.claude.requests.telling import Telling
 from claudeproxy.core.chat import TurnSettings
 from claudeproxy.core.tools import Tool, ToolChoice, ToolUse
 from claudeproxy.wire.anthropic import message_objects
@@ -30,9 +30,9 @@ _WARMEST = 1.0
 _CHOICES = {ToolUse.AUTO: "auto", ToolUse.NONE: "none", ToolUse.REQUIRED: "any", ToolUse.ONE: "tool"}
 
 
-def turn_settings(telling: Telling) -> dict[str, object]:
+def turn_settings(model: str, telling: Telling) -> dict[str, object]:
     """
-    Return the CLI's settings for one turn.
+    Return the CLI's settings for one turn of a model.
     """
     settings = telling.settings
     body: dict[str, Any] = {}
@@ -48,11 +48,11 @@ def turn_settings(telling: Telling) -> dict[str, object]:
         body["tool_choice"] = _choice(telling.choice)
     if telling.told is not None:
         body["messages"] = message_objects(telling.told)
-    if settings.format is not None and telling.form is None and asks_for_form(settings):
+    if settings.text_format is not None and telling.form is None:
         # The CLI adds this to its own, which it does with no other key (seen).
-        body["output_config"] = {"format": {"type": "json_schema", "schema": settings.format.schema}}
+        body["output_config"] = {"format": {"type": "json_schema", "schema": settings.text_format.schema}}
     return {
-        "effortLevel": effort_level(settings),
+        "effortLevel": effort_level(model, settings),
         "env": {
             "CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(settings.max_tokens) if settings.max_tokens is not None else "",
             "CLAUDE_CODE_DISABLE_THINKING": "" if telling.thinks else "1",
@@ -61,12 +61,12 @@ def turn_settings(telling: Telling) -> dict[str, object]:
     }
 
 
-def kept_settings(settings: TurnSettings) -> tuple[object, ...]:
+def kept_settings(model: str, settings: TurnSettings) -> tuple[object, ...]:
     """
     Return what a turn of the CLI keeps until its end, however often the model's functions return something meanwhile;
     all else can change with each request to the API (seen).
     """
-    return effort_level(settings), settings.max_tokens
+    return effort_level(model, settings), settings.max_tokens
 
 
 def _definition(tool: Tool) -> dict[str, Any]:
@@ -87,5 +87,5 @@ def _choice(choice: ToolChoice) -> dict[str, Any]:
     return found
 
 
-NEUTRAL = turn_settings(Telling(TurnSettings()))
-"""How a process is started."""
+NEUTRAL = turn_settings("", Telling(TurnSettings()))
+"""How a process is started, for whichever model."""

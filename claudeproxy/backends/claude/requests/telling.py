@@ -10,11 +10,11 @@ from functools import cached_property
 from attrs import evolve, field, frozen
 
 from claudeproxy.backends.claude.requests.bindings import head_of, in_place
-from claudeproxy.core.chat import Effort, Message, Role, Text, Thinking, ToolResult, TurnSettings
+from claudeproxy.core.chat import Effort, Message, Role, Thinking, ToolResult, TurnSettings
 from claudeproxy.core.tools import Tool, ToolChoice, ToolUse
 from claudeproxy.wire.anthropic import called_functions
 
-__all__ = ["Telling", "asks_for_form", "with_recent_thoughts"]
+__all__ = ["Telling"]
 
 _SMALLEST_BUDGET = 1024
 """Tokens of thinking that the API gives at least; a smaller limit for the whole answer leaves no room for any."""
@@ -58,8 +58,15 @@ class Telling:
         if choice.allowed:
             tools = [tool for tool in tools if tool.name in choice.allowed]
         if form is not None:
-            choice = _choice_beside(form, choice if tools else ToolChoice(ToolUse.NONE))
-            choice = choice if forces else ToolChoice(parallel=choice.parallel)
+            alone = not tools or choice.use is ToolUse.NONE
+            if not forces:
+                # Nothing would keep the model from a call of another one.
+                tools = () if alone else tools
+                choice = ToolChoice(parallel=choice.parallel)
+            elif alone:
+                choice = ToolChoice(ToolUse.ONE, form.name, parallel=False)
+            else:
+                choice = ToolChoice(ToolUse.REQUIRED, parallel=choice.parallel)
             tools = (*tools, form)
         return cls(settings, tuple(tools), choice, None if messages is None else tuple(messages), form)
 
@@ -98,37 +105,6 @@ class Telling:
         if self.messages is None or self.thinks:
             return self.messages
         return tuple(message.shown for message in self.messages)
-
-
-def asks_for_form(settings: TurnSettings) -> bool:
-    """
-    Whether the answer's text is to have a form; one that must call a function has no text.
-    """
-    return settings.format is not None and not settings.tool_choice.forced
-
-
-def with_recent_thoughts(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """
-    Leave out of a conversation what was thought before the user's last words; since then the API wants it.
-    """
-    since = max(
-        (
-            index
-            for index, message in enumerate(messages)
-            if message.role is Role.USER and any(isinstance(part, Text) for part in message.parts)
-        ),
-        default=0,
-    )
-    return tuple(message if index > since else message.shown for index, message in enumerate(messages))
-
-
-def _choice_beside(form: Tool, choice: ToolChoice) -> ToolChoice:
-    """
-    Return the choice that makes a model answer by a function, where it is free to call one of the client's instead.
-    """
-    if choice.use is ToolUse.AUTO:
-        return ToolChoice(ToolUse.REQUIRED, parallel=choice.parallel)
-    return ToolChoice(ToolUse.ONE, form.name, parallel=False)
 
 
 def _may_think(messages: Sequence[Message]) -> bool:

@@ -10,9 +10,10 @@ from attrs import evolve, frozen
 
 from claudeproxy.backends.claude.answers.forms import Form, form_tool
 from claudeproxy.backends.claude.requests.features import Feature
-from claudeproxy.backends.claude.requests.telling import Telling, asks_for_form
-from claudeproxy.core.chat import Message, ToolCall, TurnSettings
+from claudeproxy.backends.claude.requests.telling import Telling
+from claudeproxy.core.chat import Message, TurnSettings
 from claudeproxy.core.tools import Tool, ToolUse
+from claudeproxy.wire.anthropic import called_functions
 
 __all__ = ["Way"]
 
@@ -75,11 +76,10 @@ class Way:
         if Feature.STRICT in refused:
             tools = tuple(tool.lenient for tool in tools)
         way = cls(settings, tools, refused)
-        if settings.format is not None and asks_for_form(settings):
-            if settings.format.schema is not None and Feature.FORMAT not in refused:
+        if settings.text_format is not None:
+            if settings.text_format.schema is not None and Feature.FORMAT not in refused:
                 return evolve(way, form=Form())
-            called = (part.name for each in conversation for part in each.parts if isinstance(part, ToolCall))
-            tool = form_tool(settings.format, {*(tool.name for tool in tools), *called})
+            tool = form_tool(settings.text_format, {*(tool.name for tool in tools), *called_functions(conversation)})
             way = evolve(way, form=Form(tool.name), tool=tool)
         return way._unforced() if Feature.FORCED in refused else way
 
