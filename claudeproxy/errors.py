@@ -35,6 +35,7 @@ __all__ = [
     "MissingParameter",
     "ModelNotFound",
     "NoFunctionCalled",
+    "NotTakenHere",
     "OriginNotAllowed",
     "OutputLimitExceeded",
     "Overloaded",
@@ -119,6 +120,10 @@ class InvalidValue(_BadRequest):
     """A parameter has a wrong type or is out of range."""
 
     code = "invalid_value"
+
+
+class NotTakenHere(InvalidValue):
+    """A value that this backend does not take, and another one may."""
 
 
 class InvalidImageURL(_BadRequest):

@@ -126,6 +126,8 @@ class ToolResult:
 
     call_id: str
     content: tuple[Text | Image | ImageLink | Document, ...] = ()
+    by_name: bool = False
+    """Whether the id is the name of the function, since the client knows no other."""
 
 
 @frozen

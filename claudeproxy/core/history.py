@@ -76,21 +76,26 @@ def _only_result(message: Message) -> str:
 
 def as_called(known: Sequence[Message], given: Sequence[Message], new: Sequence[Message]) -> tuple[Message, ...]:
     """
-    Return what is new with the ids that the calls of the last answer really have; ``function_call`` has none. What was
-    returned is in their order.
+    Return what is new with the ids that the calls of the last answer really have; ``function_call`` has none, and what
+    it returned may only have the function's name. What was returned is in the order of the calls.
 
     :param known: the conversation up to that answer as it was.
     :param given: the same as the client sent it; empty when it sent only what is new.
     """
     ours, theirs = _last_calls(known), _last_calls(given)
+    ids: dict[str, str] = {}
     if [call.name for call in ours] == [call.name for call in theirs]:
         ids = {their.call_id: our.call_id for our, their in zip(ours, theirs, strict=True)}
-        new = [Message(message.role, (_renamed(part, ids) for part in message.parts)) for message in new]
+    named = {call.name: call.call_id for call in reversed(ours)}
+    new = [Message(message.role, (_renamed(part, ids, named) for part in message.parts)) for message in new]
     return in_call_order((*known[-1:], *new))[len(known[-1:]) :]
 
 
-def _renamed(part: Part, ids: Mapping[str, str]) -> Part:
-    return evolve(part, call_id=ids.get(part.call_id, part.call_id)) if isinstance(part, ToolResult) else part
+def _renamed(part: Part, ids: Mapping[str, str], named: Mapping[str, str]) -> Part:
+    if not isinstance(part, ToolResult):
+        return part
+    known = named if part.by_name else ids
+    return evolve(part, call_id=known.get(part.call_id, part.call_id), by_name=False)
 
 
 def _last_calls(messages: Sequence[Message]) -> list[ToolCall]:
@@ -103,11 +108,12 @@ def check_results(history: Sequence[Message], new: Sequence[Message]) -> None:
 
     :raises InvalidValue: it does not; the error names the calls.
     """
-    called = [call.call_id for call in _last_calls(history)]
-    returned = [part.call_id for message in new for part in message.parts if isinstance(part, ToolResult)]
+    # There may be thousands: none is looked for in a list.
+    called = dict.fromkeys(call.call_id for call in _last_calls(history))
+    returned = Counter(part.call_id for message in new for part in message.parts if isinstance(part, ToolResult))
     missing = [each for each in called if each not in returned]
     unknown = [each for each in returned if each not in called]
-    repeated = [each for each, times in Counter(returned).items() if times > 1]
+    repeated = [each for each, times in returned.items() if times > 1]
     if missing:
         raise InvalidValue(
             f"These calls of the last answer have no message of role 'tool': {', '.join(missing)}.", param="messages"

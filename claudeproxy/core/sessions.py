@@ -49,7 +49,8 @@ class Session:
     @cached_property
     def size(self) -> int:
         """
-        Bytes of memory that the conversation takes, near enough for a bound.
+        Bytes of memory that the conversation takes, near enough for a bound; without its functions, which are many
+        sessions' own.
         """
         return getsizeof(self.system) + sum(map(message_size, self.messages)) + 500
 

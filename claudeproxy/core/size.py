@@ -10,7 +10,7 @@ from attrs import frozen
 
 from claudeproxy.core.chat import Document, Message, Part, Text, ToolCall, ToolResult
 from claudeproxy.core.media import PLAIN_TEXT
-from claudeproxy.errors import InvalidValue
+from claudeproxy.errors import NotTakenHere
 
 __all__ = ["ConversationSize"]
 
@@ -29,17 +29,17 @@ class ConversationSize:
         """
         Let a conversation pass.
 
-        :raises InvalidValue: it is too long.
+        :raises NotTakenHere: it is too long.
         """
         if 0 < self.messages < len(messages):
-            raise InvalidValue(
+            raise NotTakenHere(
                 f"The conversation has {len(messages)} messages, and no more than {self.messages} are allowed.",
                 param="messages",
             )
         if self.characters:
             length = len(system) + sum(_length(part) for message in messages for part in message.parts)
             if length > self.characters:
-                raise InvalidValue(
+                raise NotTakenHere(
                     f"The conversation has {length} characters, and no more than {self.characters} are allowed.",
                     param="messages",
                 )

@@ -8,12 +8,12 @@ It is read and written by one daemon; nobody else on the machine can read it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from attrs import define, fields
+from attrs import define, field, fields
 
 from claudeproxy.core.chat import (
     Document,
@@ -32,7 +32,7 @@ from claudeproxy.core.tools import Tool
 
 __all__ = ["SessionFile"]
 
-_VERSION = 1
+_VERSION = 2
 _KINDS: Mapping[str, type[Part]] = {
     "text": Text,
     "image": Image,
@@ -77,8 +77,9 @@ class SessionFile:
             found = msgspec.json.decode(content)
             if found["version"] != _VERSION:
                 raise ValueError(f"version {found['version']!r}")
-            return [_session(each) for each in found["sessions"]]
-        except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
+            offers = [tuple(Tool(**each) for each in offer) for offer in found["offers"]]
+            return [_session(each, offers) for each in found["sessions"]]
+        except (msgspec.DecodeError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from error
 
     def write(self, sessions: Iterable[Session]) -> None:
@@ -88,7 +89,9 @@ class SessionFile:
         :raises OSError: it cannot be written; the old ones are still there then.
         """
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        content = _encode({"version": _VERSION, "sessions": [_session_value(session) for session in sessions]})
+        offers = _Offers()
+        written = [_session_value(session, offers) for session in sessions]
+        content = _encode({"version": _VERSION, "offers": offers.values, "sessions": written})
         beside = self.path.with_suffix(".new")
         with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(content)
@@ -97,9 +100,28 @@ class SessionFile:
         os.replace(beside, self.path)
 
 
-def _session_value(session: Session) -> dict[str, Any]:
+@define
+class _Offers:
+    """
+    The functions that sessions have, which are written once for all that have the same.
+    """
+
+    values: list[list[dict[str, Any]]] = field(init=False, factory=list)
+    _places: dict[tuple[str, ...], int] = field(init=False, factory=dict)
+
+    def place(self, tools: tuple[Tool, ...]) -> int:
+        """
+        Return where these are among them.
+        """
+        place = self._places.setdefault(tuple(tool.digest for tool in tools), len(self.values))
+        if place == len(self.values):
+            self.values.append([_value(tool) for tool in tools])
+        return place
+
+
+def _session_value(session: Session, offers: _Offers) -> dict[str, Any]:
     messages = [{"role": each.role, "parts": [_part_value(part) for part in each.parts]} for each in session.messages]
-    return {**_value(session), "messages": messages, "tools": [_value(tool) for tool in session.tools]}
+    return {**_value(session), "messages": messages, "tools": offers.place(session.tools)}
 
 
 def _part_value(part: Part) -> dict[str, Any]:
@@ -113,9 +135,9 @@ def _value(value: Any) -> dict[str, Any]:
     return {attribute.name: getattr(value, attribute.name) for attribute in fields(type(value))}
 
 
-def _session(value: dict[str, Any]) -> Session:
+def _session(value: dict[str, Any], offers: Sequence[tuple[Tool, ...]]) -> Session:
     messages = tuple(Message(Role(each["role"]), _parts(each["parts"])) for each in value["messages"])
-    return Session(**{**value, "messages": messages, "tools": tuple(Tool(**each) for each in value["tools"])})
+    return Session(**{**value, "messages": messages, "tools": offers[value["tools"]]})
 
 
 def _parts(values: list[dict[str, Any]]) -> Iterator[Part]:

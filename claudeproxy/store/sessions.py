@@ -5,15 +5,34 @@ Sessions in memory.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from claudeproxy.core.sessions import Session
+from claudeproxy.core.tools import Tool
 from claudeproxy.interfaces import ISessionStore
 
 __all__ = ["MemorySessionStore"]
+
+_ToolsKey = tuple[str, ...]
+
+
+@define
+class _Offer:
+    """
+    Functions that sessions have. A client sends the same ones with each of its conversations.
+    """
+
+    tools: tuple[Tool, ...]
+    sessions: int = field(init=False, default=0)
+    """How many have them."""
+
+    @property
+    def size(self) -> int:
+        return sum(tool.size for tool in self.tools)
 
 
 @define
@@ -24,16 +43,43 @@ class _Shelf:
 
     sessions: OrderedDict[str, Session] = field(init=False, factory=OrderedDict)
     bytes: int = field(init=False, default=0)
+    _offers: dict[_ToolsKey, _Offer] = field(init=False, factory=dict)
 
     def add(self, session: Session) -> None:
         self.remove(session.session_id)
+        if session.tools:
+            session = self._sharing(session)
         self.sessions[session.session_id] = session
         self.bytes += session.size
 
     def remove(self, session_id: str) -> None:
         session = self.sessions.pop(session_id, None)
-        if session is not None:
-            self.bytes -= session.size
+        if session is None:
+            return
+        self.bytes -= session.size
+        if session.tools:
+            key = _key(session.tools)
+            offer = self._offers[key]
+            offer.sessions -= 1
+            if not offer.sessions:
+                del self._offers[key]
+                self.bytes -= offer.size
+
+    def _sharing(self, session: Session) -> Session:
+        """
+        Return a session with the functions that others have as well, if these are equal, and count it among them.
+        """
+        key = _key(session.tools)
+        offer = self._offers.get(key)
+        if offer is None:
+            offer = self._offers[key] = _Offer(session.tools)
+            self.bytes += offer.size
+        offer.sessions += 1
+        return session if offer.tools is session.tools else evolve(session, tools=offer.tools)
+
+
+def _key(tools: Iterable[Tool]) -> _ToolsKey:
+    return tuple(tool.digest for tool in tools)
 
 
 @implementer(ISessionStore)

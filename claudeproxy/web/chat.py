@@ -122,16 +122,18 @@ class ChatRoute:
         :param model: the one to ask, in the place of the request's.
         """
         session_id = request.session_header()
+        session = None if session_id is None else parse_session_id(session_id)
+        backend_model = self._catalog.resolve(model or body.model)
         messages = await self._linked.fetched(body.messages, request.key.key_id)
         turn = ChatRequest(
             model=body.model,
-            backend_model=self._catalog.resolve(model or body.model),
+            backend_model=backend_model,
             messages=without_thoughts(messages) if self._reasoning is Reasoning.THINK_TAGS else messages,
             system=body.system,
             tools=body.tools,
             settings=evolve(body.settings, show_reasoning=self._reasoning is not Reasoning.OFF),
             tenant=request.key.key_id,
-            session_id=None if session_id is None else parse_session_id(session_id),
+            session_id=session,
             ignored=body.ignored,
         )
         request.attempts += 1

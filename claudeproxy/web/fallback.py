@@ -23,6 +23,7 @@ from claudeproxy.core.routing import Step
 from claudeproxy.errors import (
     ClaudeProxyError,
     ModelNotFound,
+    NotTakenHere,
     ServerShuttingDown,
     UnsupportedParameter,
     UpstreamTimeout,
@@ -37,6 +38,9 @@ T = TypeVar("T")
 
 Serve = Callable[[Step, bool], Awaitable[bytes | Refusal | None]]
 """Serves the request with one step; the second argument says whether there is another behind it."""
+
+_OF_THIS_BACKEND = (ModelNotFound, NotTakenHere, UnsupportedParameter)
+"""Faults of a request that are none for a backend with other models and other limits."""
 
 _log = Logger()
 
@@ -139,7 +143,7 @@ def _weight(error: ClaudeProxyError, asked: bool) -> _Weight | None:
         return _Weight.ASKED if asked else _Weight.NOT_ASKED
     if asked:
         return None
-    return _Weight.UNABLE if isinstance(error, ModelNotFound | UnsupportedParameter) else None
+    return _Weight.UNABLE if isinstance(error, _OF_THIS_BACKEND) else None
 
 
 async def in_time(work: Coroutine[Any, Any, T], timeout: float, clock: IReactorTime) -> T:

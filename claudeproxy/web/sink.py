@@ -123,6 +123,8 @@ class _Sink:
         """
         if self._producer is not None:
             self._producer = None
+            # The connection forgets as well, and says so again to the next one.
+            self._paused = False
             if not self._request.gone:
                 self._request.unregisterProducer()
 

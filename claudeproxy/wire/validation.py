@@ -14,9 +14,16 @@ from typing import TypeVar
 import msgspec
 from msgspec import inspect
 
-from claudeproxy.errors import ClaudeProxyError, InvalidJSON, InvalidValue, MissingParameter, UnsupportedParameter
+from claudeproxy.errors import (
+    ClaudeProxyError,
+    InvalidJSON,
+    InvalidValue,
+    MissingParameter,
+    NotTakenHere,
+    UnsupportedParameter,
+)
 
-__all__ = ["check_nesting", "decode", "invalid", "missing", "nests_too_deeply", "unsupported"]
+__all__ = ["check_nesting", "decode", "invalid", "missing", "nests_too_deeply", "not_taken", "unsupported"]
 
 T = TypeVar("T")
 
@@ -93,6 +100,15 @@ def missing(param: str) -> MissingParameter:
     Return the error for a required parameter that is absent.
     """
     return MissingParameter(f"Missing required parameter: '{param}'.", param=param)
+
+
+def not_taken(param: str, expected: str) -> NotTakenHere:
+    """
+    Make the error for a value that another backend may take.
+
+    :param expected: as for :func:`invalid`.
+    """
+    return NotTakenHere(f"Invalid value for '{param}': expected {expected}.", param=param)
 
 
 def invalid(param: str, expected: str) -> InvalidValue:

@@ -12,7 +12,7 @@ import pytest
 
 from claudeproxy.core.chat import ChatRequest, Effort, Message, Role, TurnSettings
 from claudeproxy.core.events import Finished, FinishReason, ReasoningDelta, Usage, UsageReport
-from tests.memory.doubles import SESSION
+from tests.memory.doubles import SESSION, MemoryProducer
 from tests.memory.wire import KEY, House, Wire, chat_body
 
 
@@ -201,6 +201,26 @@ def test_a_slow_client(house: House) -> None:
     wire.channel.pauseProducing()
 
     assert ["pause", "resume"] == turn.producer.told
+    assert wire.answer().complete
+
+
+def test_a_second_attempt_for_a_slow_client(house: House) -> None:
+    """What one process was told of the client's pace is not the next one's: it is told anew, and silence is filled."""
+    wire = begin(house, stream=True)
+    turn = house.backend.turn
+    turn.say("Hello")
+    wire.channel.pauseProducing()
+    turn.sink.flow_ended()
+    wire.channel.resumeProducing()
+    second = MemoryProducer()
+    turn.sink.flow_from(second)
+    house.clock.advance(16)
+    assert b": keep-alive" in wire.sent
+    wire.channel.pauseProducing()
+    wire.channel.resumeProducing()
+    turn.end()
+
+    assert (["pause"], ["pause", "resume"]) == (turn.producer.told, second.told)
     assert wire.answer().complete
 
 

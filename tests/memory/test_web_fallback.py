@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from claudeproxy.config import ServerConfig
 from claudeproxy.core.routing import BackendName, Step
 from claudeproxy.errors import (
     BackendAuthFailed,
@@ -218,6 +219,23 @@ def test_claude_code_is_passed_by(chain: Make) -> None:
         answer.headers.get("x-backend-attempts"),
     )
     assert 1 == len(house.relays["local"].exchanges)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 8_000_000}},
+        {"type": "file", "file": {"file_data": "data:application/zip;base64,AAAA"}},
+    ],
+    ids=["a large picture", "another kind of file"],
+)
+def test_what_only_claude_code_does_not_take(chain: Make, part: dict[str, Any]) -> None:
+    """Its limits are its own: another backend may have others."""
+    house = chain(SONNET, LOCAL, server=ServerConfig(max_body_bytes=10_000_000))
+    wire = send(house, chat_body("gpt-5", messages=[{"role": "user", "content": [part]}]))
+    serve(house.relays["local"].exchange)
+    assert ("openai-passthrough", "local", "1") == told(wire.answer())
+    wire.leave()
 
 
 def test_a_model_that_claude_code_does_not_know(chain: Make) -> None:

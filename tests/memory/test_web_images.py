@@ -136,6 +136,10 @@ def test_nothing_is_fetched_for_strangers_and_wrong_requests(house: House, fetch
     assert refused(strange)[0] == 401
     wrong = send(house, body(link("http://a/"), n=2))
     assert refused(wrong)[2] == "n"
+    nobody = send(house, body(link("http://a/"), model="nobody"), headers={"X-Claude-Code": "true"})
+    assert refused(nobody)[1] == "model_not_found"
+    lost = send(house, body(link("http://a/")), headers={"X-Claude-Session-ID": "abc"})
+    assert refused(lost)[1] == "invalid_session_id"
     broken = send(house, body(link("http://a/"), link("data:image/png;base64,x")))
     assert refused(broken)[2] == PARAM.format(1)
 

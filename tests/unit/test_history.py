@@ -78,6 +78,25 @@ def test_results_that_fit() -> None:
     check_results((), (Message(Role.USER, "hello"),))
 
 
+def test_results_of_many_calls() -> None:
+    """However many there are, none is looked for among all the others: this would take half a minute."""
+    ids = [str(number) for number in range(20_000)]
+    history = (Message(Role.ASSISTANT, [ToolCall(each, "f", "{}") for each in ids]),)
+    new = tuple(Message(Role.USER, [ToolResult(each)]) for each in reversed(ids))
+    check_results(history, new)
+    with pytest.raises(InvalidValue, match=r"no message of role 'tool': 0\."):
+        check_results(history, new[:-1])
+
+
+def test_results_that_only_have_a_name() -> None:
+    """A client of the older form that sends only what is new knows no ids; each function was called once."""
+    known = (Message(Role.USER, "x"), Message(Role.ASSISTANT, [ToolCall("a", "f", "{}")]))
+    new = (Message(Role.USER, [ToolResult("f", (Text("1"),), by_name=True)]),)
+
+    assert as_called(known, (), new) == (Message(Role.USER, [ToolResult("a", (Text("1"),))]),)
+    assert as_called((), (), new) == (Message(Role.USER, [ToolResult("f", (Text("1"),))]),)
+
+
 def test_results_without_the_ids_of_their_calls() -> None:
     """A client that has names for the calls alone, in their order, returns what they are known by."""
     known = (Message(Role.USER, "x"), Message(Role.ASSISTANT, [ToolCall("a", "f", "{}"), ToolCall("b", "g", "{}")]))

@@ -128,6 +128,27 @@ def test_a_result_names_the_function() -> None:
     assert result == Message(Role.USER, (ToolResult(call.call_id, (Text("1"),)),))
 
 
+@pytest.mark.parametrize("content", ["", None])
+def test_a_result_may_be_nothing(content: str | None) -> None:
+    """OpenAI takes null; and where no call stands before it, it is the session that knows the call."""
+    (result,) = decoded(messages=[{"role": "function", "name": "f", "content": content}]).messages
+
+    assert result == Message(Role.USER, (ToolResult("f", by_name=True),))
+
+
+def test_many_results_find_their_calls() -> None:
+    """By name and in order, however many are open."""
+    number = 10_000
+    calls = [{"id": f"c{each}", "function": {"name": f"f{each % 3}", "arguments": "{}"}} for each in range(number)]
+    results = [{"role": "function", "name": f"f{each % 3}", "content": str(each)} for each in range(number)]
+    answer = {"role": "assistant", "content": None, "tool_calls": calls}
+    messages = decoded(messages=[{"role": "user", "content": "x"}, answer, *results]).messages
+
+    assert messages[2:] == tuple(
+        Message(Role.USER, (ToolResult(f"c{each}", (Text(str(each)),)),)) for each in range(number)
+    )
+
+
 @pytest.mark.parametrize(
     ("functions", "param"),
     [

@@ -107,6 +107,18 @@ def test_where_only_the_system_speaks_it_is_answered(
     assert decoded.messages == (Message(Role.USER, asked),)
 
 
+def test_the_system_asks_where_only_the_model_has_spoken() -> None:
+    """Chats that begin with a greeting ask for the next words so; without such a request it is the system prompt."""
+    prompt, greeting = {"role": "system", "content": "Be kind."}, {"role": "assistant", "content": "Hello!"}
+    request = {"role": "system", "content": "Write the next words."}
+    later, first = decode_request(body([prompt, greeting, request])), decode_request(body([prompt, greeting]))
+
+    assert later.system == "Be kind."
+    assert later.messages == (Message(Role.ASSISTANT, "Hello!"), Message(Role.USER, "Write the next words."))
+    assert first.system == ""
+    assert first.messages == (Message(Role.USER, "Be kind."), Message(Role.ASSISTANT, "Hello!"))
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -206,6 +218,7 @@ def test_what_is_missing_is_named(request_body: bytes, param: str) -> None:
             "expected one of 'text'",
         ),
         (body([{"role": "assistant", "content": "x"}]), "messages", "at least one message of role 'user'"),
+        (body([{"role": "system", "content": " "}]), "messages", "at least one message of role 'user'"),
         (body(stream="yes"), "stream", "expected true or false, got a string"),
         (body(stream=1), "stream", "expected true or false, got an integer"),
         (body(stream_options=True), "stream_options", "expected an object, got a boolean"),

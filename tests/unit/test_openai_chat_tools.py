@@ -206,7 +206,7 @@ def test_the_older_form_of_a_call() -> None:
         ([answer({"type": "function", "function": {"name": "f"}})], MissingParameter, "messages[1].tool_calls[0].id"),
         ([answer({"id": "a"})], MissingParameter, "messages[1].tool_calls[0].function"),
         ([answer({"id": "a", "type": "custom"})], UnsupportedParameter, "messages[1].tool_calls[0].type"),
-        ([{"role": "function", "name": "f", "content": "x"}], InvalidValue, "messages[1].name"),
+        ([answer(call()), {"role": "function", "name": "g", "content": "x"}], InvalidValue, "messages[2].name"),
         ([{"role": "function", "content": "x"}], MissingParameter, "messages[1].name"),
     ],
 )

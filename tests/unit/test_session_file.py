@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import pytest_twisted
+from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
@@ -48,6 +49,26 @@ def test_what_is_read_is_what_was_written(tmp_path: Path, kept: list[Session]) -
     assert file.read() == kept
 
 
+def test_functions_are_written_once(tmp_path: Path) -> None:
+    """Clients send the same ones with each of their conversations."""
+    file = SessionFile(tmp_path)
+    tools = (Tool("f", "a description"), Tool("g"))
+    kept = [evolve(session(str(number), Clock()), tools=tools) for number in range(9)]
+    file.write(kept)
+
+    assert file.path.read_text().count("a description") == 1
+    assert file.read() == kept
+
+
+def test_a_session_whose_functions_are_lost(tmp_path: Path) -> None:
+    """Is none of ours."""
+    file = SessionFile(tmp_path)
+    file.write([session("a", Clock())])
+    file.path.write_text(file.path.read_text().replace('"offers":[[]]', '"offers":[]'))
+    with pytest.raises(ValueError, match="IndexError"):
+        file.read()
+
+
 def test_it_is_for_its_owner_alone(tmp_path: Path) -> None:
     """Nobody else on the machine can read conversations; a first start has none."""
     file = SessionFile(tmp_path / "new" / "state")
@@ -61,7 +82,16 @@ def test_it_is_for_its_owner_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"no JSON", b"[]", b"{}", b'{"version": 2, "sessions": []}', b'{"version": 1, "sessions": [{}]}', b"\xff"],
+    [
+        b"",
+        b"no JSON",
+        b"[]",
+        b"{}",
+        b'{"version": 1, "sessions": []}',
+        b'{"version": 2, "sessions": []}',
+        b'{"version": 2, "offers": [], "sessions": [{}]}',
+        b"\xff",
+    ],
 )
 def test_a_file_that_is_none_of_ours(tmp_path: Path, content: bytes) -> None:
     """What cannot be read is said to be so, whatever is wrong with it."""

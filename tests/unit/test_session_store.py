@@ -10,6 +10,7 @@ from zope.interface.verify import verifyObject
 
 from claudeproxy.core.chat import Message, Role
 from claudeproxy.core.sessions import Session
+from claudeproxy.core.tools import Tool
 from claudeproxy.interfaces import ISessionStore
 from claudeproxy.store.sessions import MemorySessionStore
 
@@ -29,6 +30,26 @@ def session(name: str, clock: Clock, text: str = "hello", tenant: str = "t") -> 
 
 def store(clock: Clock, max_bytes: int = 1_000_000) -> MemorySessionStore:
     return MemorySessionStore(clock, ttl=60, max_age=300, max_bytes=max_bytes)
+
+
+def test_functions_are_counted_once_and_kept_once() -> None:
+    """Many conversations with the same functions take little more than one; another offer is counted as well."""
+    clock = Clock()
+    offer = [Tool(f"f{number}", "d" * 1000) for number in range(10)]
+    sessions = store(clock, max_bytes=60_000)
+    for number in range(20):
+        sessions.put(evolve(session(str(number), clock), tools=tuple(evolve(tool) for tool in offer)))
+    assert len(sessions) == 20
+    assert len({id(each.tools) for each in sessions.all()}) == 1
+
+    for number in range(20, 25):
+        other = tuple(evolve(tool, name=f"{tool.name}_{number}") for tool in offer)
+        sessions.put(evolve(session(str(number), clock), tools=other))
+    assert len(sessions) < 20
+    for each in sessions.all():
+        sessions.delete(each.session_id, "t")
+    sessions.put(evolve(session("last", clock, "x" * 40_000), tools=tuple(offer)))
+    assert len(sessions) == 1
 
 
 def test_it_keeps_its_interface() -> None:

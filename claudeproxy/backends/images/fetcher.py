@@ -54,6 +54,8 @@ _KEPT_FOR = 600.0
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
+_HOST = re.compile(r"[A-Za-z0-9._-]*")
+
 _HEADERS = (
     # Not image/*, for which some would send a kind that the model cannot see.
     (b"Accept", ", ".join(IMAGE_TYPES).encode()),
@@ -98,8 +100,8 @@ class _Target:
         scheme, _, rest = url.partition("://")
         try:
             parsed = URL.from_text(f"{scheme.lower()}://{rest}")
-            # Names are written as the network has them; an IPv6 address is none.
-            origin = Origin.of(parsed if ":" in parsed.host else parsed.to_uri())
+            # Names are written as the network has them; that of a host may have an underscore there.
+            origin = Origin.of(parsed.replace(host=parsed.host.lower()) if _as_it_is(parsed.host) else parsed.to_uri())
         except ValueError:
             raise _Failed("its URL is not valid") from None
         if parsed.scheme not in ("http", "https") or not origin.host or not 0 < origin.port < 65536:
@@ -124,6 +126,11 @@ class _Target:
         if self.origin.secure and not target.origin.secure:
             raise _Failed("it leads from https to http")
         return target
+
+
+def _as_it_is(host: str) -> bool:
+    """Return whether a host's name is written as the network has it, or is an IPv6 address."""
+    return ":" in host or _HOST.fullmatch(host) is not None
 
 
 @define(eq=False)

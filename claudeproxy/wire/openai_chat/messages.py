@@ -4,6 +4,8 @@ The messages of a Chat Completions request.
 
 from __future__ import annotations
 
+from collections import deque
+
 from claudeproxy.core.chat import Message, Part, Role, Text, ToolCall, ToolResult
 from claudeproxy.errors import InvalidValue
 from claudeproxy.wire.openai_chat.parts import Said, any_parts, text_parts
@@ -16,30 +18,44 @@ __all__ = ["decode_messages"]
 def decode_messages(entries: list[ChatMessage]) -> tuple[tuple[Message, ...], str]:
     """
     Return the conversation proper, and the system prompt that the system and developer messages before it make. Those
-    within it keep their places. Where nobody else speaks, the last of them that says something is the user's.
+    within it keep their places. Where nobody is the user, the last of them that says something is the user's.
 
     :raises ClaudeProxyError: with status 400, as ``decode_request`` does.
     """
     if not entries:
         raise invalid("messages", "an array of at least one message")
-    system: list[str] = []
+    leading: list[tuple[Text, ...]] = []
     messages: list[Message] = []
     calls = _Calls()
     for index, entry in enumerate(entries):
         param = f"messages[{index}]"
         if entry.role in ("system", "developer") and not messages:
-            system.append("\n".join(part.text for part in _instructed(entry, param)))
+            leading.append(_instructed(entry, param))
         else:
             messages.append(_message(entry, param, calls))
     calls.settle(f"messages[{len(entries) - 1}]")
-    if not messages:
-        # Many a client has its whole question in the system prompt, and OpenAI answers it.
-        last = max((index for index, text in enumerate(system) if text.strip()), default=-1)
-        del system[last]
-        messages.append(Message(Role.USER, _instructed(entries[last], f"messages[{last}]")))
     if not any(message.role is Role.USER for message in messages):
-        raise invalid("messages", "at least one message of role 'user'")
+        _let_system_ask(leading, messages)
+    system = ("\n".join(part.text for part in parts) for parts in leading)
     return tuple(messages), "\n\n".join(text for text in system if text.strip())
+
+
+def _let_system_ask(leading: list[tuple[Text, ...]], messages: list[Message]) -> None:
+    """
+    Make the last message of the system that says something the user's, where nobody else is the user: many a client
+    has its whole question in the system prompt, and OpenAI answers it.
+
+    :raises ClaudeProxyError: there is none.
+    """
+    for index, message in reversed(list(enumerate(messages))):
+        if message.role is Role.SYSTEM and message.worded is not None:
+            messages[index] = Message(Role.USER, message.parts)
+            return
+    for index, parts in reversed(list(enumerate(leading))):
+        if any(part.text.strip() for part in parts):
+            messages.insert(0, Message(Role.USER, leading.pop(index)))
+            return
+    raise invalid("messages", "at least one message of role 'user'")
 
 
 class _Calls:
@@ -50,29 +66,38 @@ class _Calls:
     def __init__(self) -> None:
         self._open: dict[str, str] = {}
         """Names of the functions by the calls' ids."""
+        self._by_name: dict[str, deque[str]] = {}
+        """Ids of the calls of a function, some of which may be answered already."""
         self._answered = False
         """Whether there was an answer. Results before it belong to a session, which knows its calls."""
 
     def begin(self, calls: tuple[ToolCall, ...], param: str) -> None:
         self.settle(param)
         self._answered = True
+        self._by_name.clear()
         for index, call in enumerate(calls):
             if call.call_id in self._open:
                 raise invalid(f"{param}.tool_calls[{index}].id", "an id that no other call has")
             self._open[call.call_id] = call.name
+            self._by_name.setdefault(call.name, deque()).append(call.call_id)
 
     def result(self, call_id: str, param: str) -> None:
         if self._open.pop(call_id, None) is None and self._answered:
             raise invalid(param, "the id of a call in the answer before, which has no result yet")
 
-    def of_function(self, name: str, param: str) -> str:
+    def result_of(self, name: str, param: str) -> str | None:
         """
-        Return the id of the open call of a function.
+        Take the result of an open call of a function, and return the call's id; None where a session knows it.
         """
-        for call_id, called in self._open.items():
-            if called == name:
-                return call_id
-        raise invalid(param, "the name of the function that the answer before calls")
+        calls = self._by_name.get(name, deque())
+        while calls and calls[0] not in self._open:
+            calls.popleft()
+        if calls:
+            self._open.pop(calls[0])
+            return calls.popleft()
+        if self._answered:
+            raise invalid(param, "the name of the function that the answer before calls")
+        return None
 
     def settle(self, param: str) -> None:
         if self._open:
@@ -95,9 +120,9 @@ def _message(entry: ChatMessage, param: str, calls: _Calls) -> Message:
     if entry.role == "function":
         if entry.name is None:
             raise missing(f"{param}.name")
-        call_id = calls.of_function(entry.name, f"{param}.name")
-        calls.result(call_id, f"{param}.name")
-        return Message(Role.USER, (ToolResult(call_id, _said(entry, param)),))
+        call_id = calls.result_of(entry.name, f"{param}.name")
+        said = any_parts(entry.content or "", f"{param}.content")
+        return Message(Role.USER, (ToolResult(call_id or entry.name, said, by_name=call_id is None),))
     calls.settle(param)
     if entry.role in ("system", "developer"):
         return Message(Role.SYSTEM, _instructed(entry, param))

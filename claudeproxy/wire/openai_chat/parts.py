@@ -22,7 +22,7 @@ from claudeproxy.core.media import (
 )
 from claudeproxy.errors import ClaudeProxyError
 from claudeproxy.wire.openai_chat.schema import ContentPart, FileData
-from claudeproxy.wire.validation import invalid, missing, unsupported
+from claudeproxy.wire.validation import invalid, missing, not_taken, unsupported
 
 __all__ = ["Said", "any_parts", "text_parts"]
 
@@ -115,7 +115,7 @@ def _image(part: ContentPart, param: str) -> Image | ImageLink:
 
 
 def _too_large(param: str) -> ClaudeProxyError:
-    return invalid(param, f"a picture of at most {MAX_IMAGE_BYTES} bytes, which are {MAX_IMAGE_BASE64} in base64")
+    return not_taken(param, f"a picture of at most {MAX_IMAGE_BYTES} bytes, which are {MAX_IMAGE_BASE64} in base64")
 
 
 # -- Files --------------------------------------------------------------------
@@ -131,7 +131,7 @@ def _document(file: FileData, param: str) -> Document:
     # OpenAI's documentation has data URLs, but many clients send the base64 alone.
     declared, data = _split(given, param, f"data:{PDF};base64,...") if given[:5].lower() == "data:" else (PDF, given)
     if declared != PDF and not declared.startswith("text/"):
-        raise invalid(param, _FILES)
+        raise not_taken(param, _FILES)
     data, decoded = _decoded(data, param)
     title = file.filename or ""
     if declared == PDF:

@@ -123,8 +123,13 @@ def decode_request(body: bytes) -> ChatBody:
         raise missing("model")
     _refuse_unsupported(request)
     messages, system = decode_messages(request.messages)
-    if messages[-1].role is Role.ASSISTANT and request.response_format is not None:
-        _refuse_begun_form(request)
+    last = next((message for message in reversed(messages) if message.worded is not None), None)
+    if last is not None and last.role is Role.ASSISTANT and decode_format(request.response_format) is not None:
+        # What came after such a beginning would have no form.
+        raise unsupported(
+            "response_format",
+            "an answer cannot both have a form and be begun; the last message must be the user's",
+        )
     tools = decode_tools(request)
     options = request.stream_options
     return ChatBody(
@@ -169,18 +174,6 @@ def _refuse_unsupported(request: ChatCompletionRequest) -> None:
         raise unsupported("logprobs", "the probabilities of tokens are not known")
     if request.top_logprobs:
         raise unsupported("top_logprobs", "the probabilities of tokens are not known")
-
-
-def _refuse_begun_form(request: ChatCompletionRequest) -> None:
-    """
-    Refuse the beginning of an answer that has to have a form: what comes after it would have none.
-    """
-    if decode_format(request.response_format) is not None:
-        raise unsupported(
-            "response_format",
-            f"an answer cannot both have a form and be begun by messages[{len(request.messages) - 1}]; "
-            "the last message must be the user's",
-        )
 
 
 def _settings(request: ChatCompletionRequest, tool_choice: ToolChoice) -> TurnSettings:

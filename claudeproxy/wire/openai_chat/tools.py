@@ -5,6 +5,7 @@ The functions of a Chat Completions request, and the older parameters for the sa
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from claudeproxy.core.tools import Tool, ToolChoice, ToolUse
 from claudeproxy.wire.openai_chat.schema import (
@@ -66,24 +67,25 @@ def decode_tool_choice(request: ChatCompletionRequest, tools: tuple[Tool, ...]) 
         return ToolChoice(use, parallel=parallel)
     if choice is None:
         return ToolChoice(parallel=parallel)
+    known = {tool.name for tool in tools}
     if isinstance(choice, ChosenTool) and choice.type == "allowed_tools":
         if choice.allowed_tools is None:
             raise missing("tool_choice.allowed_tools")
-        names = [_chosen(tool, tools, "tool_choice.allowed_tools.tools") for tool in choice.allowed_tools.tools]
+        names = [_chosen(tool, known, "tool_choice.allowed_tools.tools") for tool in choice.allowed_tools.tools]
         if not names:
             raise invalid("tool_choice.allowed_tools.tools", "an array of at least one tool")
         return ToolChoice(ToolUse(choice.allowed_tools.mode), parallel=parallel, allowed=frozenset(names))
-    return ToolChoice(ToolUse.ONE, _chosen(choice, tools, param), parallel)
+    return ToolChoice(ToolUse.ONE, _chosen(choice, known, param), parallel)
 
 
-def _chosen(choice: NamedTool | NamedFunction, tools: tuple[Tool, ...], param: str) -> str:
+def _chosen(choice: NamedTool | NamedFunction, known: Collection[str], param: str) -> str:
     """
     Return the name of the tool that is meant.
     """
     function = choice if isinstance(choice, NamedFunction) else choice.function
     if function is None:
         raise unsupported(param, "its type can only be 'function' or 'allowed_tools'")
-    if function.name not in {tool.name for tool in tools}:
+    if function.name not in known:
         raise invalid(param, "the name of one of the tools")
     return function.name
 
