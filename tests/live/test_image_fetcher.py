@@ -130,6 +130,7 @@ async def test_redirects_are_followed(make_fetcher: MakeFetcher, picture_server:
         ("//localhost.:{other}/a.png", "its host has no address to fetch from"),
         ("http://[::ffff:127.0.0.2]:{other}/a.png", "its host has no address to fetch from"),
         ("http://2130706434:{other}/a.png", "its host has no address to fetch from"),
+        ("http://my_pictures.invalid:{other}/a.png", "its host has no address to fetch from"),
         ("http://user:word@127.0.0.1:{port}/a.png", "has a user name in it"),
         ("ftp://127.0.0.1/a.png", "its URL is not valid"),
         ("file:///etc/passwd", "its URL is not valid"),
