@@ -14,7 +14,7 @@ from claudeproxy.backends.claude.answers.turn import Expected, Outcome
 from claudeproxy.backends.claude.processes.process import ClaudeProcess
 from claudeproxy.core.chat import Text
 from claudeproxy.core.events import Finished, FinishReason, StreamEvent, UsageReport
-from claudeproxy.errors import ClaudeProxyError
+from claudeproxy.errors import BackendError, ClaudeProxyError, OutputLimitExceeded
 from tests.memory.processes import Process
 from tests.memory.test_pool import Bench
 
@@ -73,6 +73,34 @@ def test_a_cli_that_does_not_say_it_holds_nobody_up() -> None:
 
     assert asked.costs == [None]
     assert asked.process.parking.waits
+
+
+@pytest.mark.parametrize("by", ["a request", "a result"])
+def test_a_cli_that_goes_on_by_itself_is_not_parked(by: str) -> None:
+    """What it does then nobody asked for: it is given up, and the results are told to another one."""
+    asked = Asked.make(cost=0.25)
+    asked.cli.call("f")
+    asked.clock.advance(0.01)
+    asked.cli.say(type="stream_event", event={"type": "message_stop"})
+    assert asked.process.usable
+    if by == "a request":
+        asked.cli.say(type="stream_event", event={"type": "message_start", "message": {"usage": {"input_tokens": 1}}})
+    else:
+        asked.cli.finish(is_error=False, result="x", stop_reason="end_turn")
+
+    assert not asked.process.usable
+    asked.clock.advance(10)
+    assert asked.cli.gone
+
+
+def test_a_line_that_is_too_long_hides_no_other() -> None:
+    """One that came with it and means nothing fails the turn as it does alone, and nothing escapes."""
+    asked = Asked.make(cost=None)
+    line = b'{"type":"result","subtype":7}\n' + b"x" * (17 * 1024 * 1024) + b"\n"
+    asked.cli.protocol.childDataReceived(1, line)
+
+    assert isinstance(asked.results[0], Failure)
+    assert asked.results[0].check(BackendError, OutputLimitExceeded)
 
 
 def test_a_turn_that_ends_meanwhile_is_not_parked() -> None:

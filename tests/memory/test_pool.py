@@ -170,6 +170,24 @@ def test_nobody_waits_while_a_place_could_be_had(places: int, warm: int, convers
     bench.launcher.clean_up()
 
 
+def test_a_cli_that_never_starts_is_tried_for_ever() -> None:
+    """Once a minute, for days: when it is mended, the pool is there, with every place."""
+    bench = Bench.make(2, 1)
+    for _ in range(2000):
+        for process in bench.spawner.alive:
+            process.end()
+        bench.clock.advance(61)
+    assert bench.pool.failure is not None
+    for _ in range(3):
+        bench.clock.advance(61)
+    bench.take(0)
+    bench.take(0)
+
+    assert len(bench.working) == 2
+    assert bench.pool.counts().working == 2
+    assert bench.pool.failure is None
+
+
 def test_a_process_rehearses_what_a_conversation_is_likely_to_need() -> None:
     """Functions, for an hour after one that had some; a daemon that is only talked to does not pay for them."""
     bench = Bench.make(4, 1)

@@ -11,6 +11,7 @@ from claudeproxy.backends.claude.requests.attempts import Attempts
 from claudeproxy.backends.claude.requests.features import Feature, Refusals
 from claudeproxy.backends.claude.requests.ways import Way
 from claudeproxy.core.chat import AnswerFormat, TurnSettings
+from claudeproxy.core.tools import Tool, ToolChoice, ToolUse
 from claudeproxy.errors import AnswerNotJSON, RequestRefused
 
 ALL = {Feature.SYSTEM: "", Feature.PREFILL: "", Feature.STRICT: "digest", Feature.MISPLACED: ""}
@@ -70,6 +71,25 @@ def test_the_first_words_are_told(features: dict[Feature, str]) -> None:
             tried += 1
             attempts.refused_by_api(Way.of(TurnSettings(), (), (), attempts.refused), RequestRefused(word))
     assert tried == (2 if features is ALL else 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "learned"),
+    [
+        ('tool_choice: type "tool" and "any" are not supported for this model.', {Feature.FORCED}),
+        ("tools.1.custom.input_schema: JSON schema is invalid.", set()),
+    ],
+)
+def test_force_is_to_blame_only_where_it_is_named(words: str, learned: set[Feature]) -> None:
+    """Where nothing is forced, functions that must not be called are left out too: one of them may be wrong."""
+    refusals = Refusals(Clock())
+    features = {Feature.FORCED: ""}
+    settings, tools = TurnSettings(tool_choice=ToolChoice(ToolUse.ONE, "good")), (Tool("good"), Tool("bad"))
+    attempts = Attempts(refusals, "sonnet", features)
+    attempts.refused_by_api(Way.of(settings, tools, (), attempts.refused), RequestRefused(words))
+    attempts.succeeded(Way.of(settings, tools, (), attempts.refused))
+
+    assert refusals.of("sonnet", features) == learned
 
 
 def test_an_answer_that_is_no_object_is_a_lesson_beside_others() -> None:

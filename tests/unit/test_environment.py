@@ -75,7 +75,7 @@ def test_with_a_key_the_cli_is_bare_and_at_home_nowhere() -> None:
     launch = made.prepare("/cli")
 
     assert "--bare" in launch.arguments
-    assert launch.environment["CLAUDE_CONFIG_DIR"] == str(launch.config_directory)
+    assert launch.environment["CLAUDE_CONFIG_DIR"] == str(launch.scratch / "c")
     assert "somebody" not in "".join(launch.environment.values())
     made.clean_up()
     assert not launch.scratch.exists()
@@ -88,7 +88,7 @@ def test_with_a_token_the_cli_is_not_bare() -> None:
 
     assert "--bare" not in launch.arguments
     assert launch.environment["CLAUDE_CODE_OAUTH_TOKEN"] == "t"
-    assert launch.environment["CLAUDE_CONFIG_DIR"] == str(launch.config_directory)
+    assert launch.environment["CLAUDE_CONFIG_DIR"] == str(launch.scratch / "c")
     made.clean_up()
 
 

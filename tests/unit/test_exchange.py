@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from claudeproxy.backends.claude.processes.exchange import are_plain_results, is_plain_answer, is_plain_prompt
+from claudeproxy.backends.claude.requests.exchange import are_plain_results, is_plain_answer, is_plain_prompt
 from claudeproxy.core.chat import Image, Message, Part, Role, Text, Thinking, ToolCall, ToolResult
 
 PICTURE = Image("image/png", "AAAA")

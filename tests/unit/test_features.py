@@ -31,6 +31,34 @@ def test_old_thoughts_are_no_feature() -> None:
 
 
 @pytest.mark.parametrize(
+    ("messages", "which"),
+    [
+        ([USER, SYSTEM], ""),
+        ([USER, SYSTEM, SYSTEM, BEGUN, USER, SYSTEM], ""),
+        ([SYSTEM, USER], "elsewhere"),
+        ([USER, BEGUN, SYSTEM, USER], "elsewhere"),
+        ([USER, SYSTEM, BEGUN, SYSTEM, USER], "elsewhere"),
+    ],
+)
+def test_where_the_system_speaks(messages: list[Message], which: str) -> None:
+    """Models that take its messages take them after the user's: what they refuse elsewhere says nothing of that."""
+    assert features_of(TurnSettings(), messages)[Feature.SYSTEM] == which
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        'messages: Unexpected role "system". The Messages API accepts a top-level `system` parameter.',
+        "role 'system' is not supported on this model",
+        "messages.0: use the top-level 'system' parameter for the initial system prompt",
+    ],
+)
+def test_the_words_against_messages_of_the_system(refusal: str) -> None:
+    """They have changed over the years."""
+    assert suspected(refusal, (Feature.FORCED, Feature.SYSTEM, Feature.PREFILL)) == {Feature.SYSTEM}
+
+
+@pytest.mark.parametrize(
     ("refusal", "suspects"),
     [
         ('tool_choice: type "tool" and "any" are not supported for this model.', {Feature.FORCED}),

@@ -16,17 +16,17 @@ from claudeproxy.backends.claude.answers.turn import Expected, Outcome
 from claudeproxy.backends.claude.claims import ClaimedTurn, Claims
 from claudeproxy.backends.claude.conversations import LiveProcesses, TurnLocks
 from claudeproxy.backends.claude.processes.environment import Launcher
-from claudeproxy.backends.claude.processes.exchange import (
-    are_plain_results,
-    is_plain_answer,
-    is_plain_prompt,
-    results_of,
-)
 from claudeproxy.backends.claude.processes.pool import Pool
 from claudeproxy.backends.claude.processes.process import ClaudeProcess
 from claudeproxy.backends.claude.requests.attempts import Attempts
 from claudeproxy.backends.claude.requests.bindings import count_thoughtful, place_after, placed, with_recent_thoughts
 from claudeproxy.backends.claude.requests.effort import effort_without_effect
+from claudeproxy.backends.claude.requests.exchange import (
+    are_plain_results,
+    is_plain_answer,
+    is_plain_prompt,
+    results_of,
+)
 from claudeproxy.backends.claude.requests.features import Feature, Refusals, emulated, features_of
 from claudeproxy.backends.claude.requests.sampling import sampled, sampling_of
 from claudeproxy.backends.claude.requests.settings import kept_settings, turn_settings

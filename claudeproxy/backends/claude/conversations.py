@@ -5,6 +5,7 @@ Which session has a live process, and whose turn it is.
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -112,7 +113,7 @@ class LiveProcesses:
         digest = session.digest
         self._by_session[session.session_id] = process, digest
         self._by_digest[digest] = session.session_id
-        self._pool.rest(process, lambda: self._remove(session.session_id, process))
+        self._pool.rest(process, partial(self._remove, session.session_id, process))
 
     def _remove(self, session_id: str, process: ClaudeProcess) -> None:
         """

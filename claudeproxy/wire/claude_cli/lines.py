@@ -161,7 +161,6 @@ class _Envelope(msgspec.Struct):
     type: str = ""
     subtype: str | None = None
     parent_tool_use_id: str | None = None
-    session_id: str | None = None
     event: msgspec.Raw = msgspec.Raw()
 
 

@@ -44,7 +44,6 @@ class Launch:
     arguments: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
     """There are secrets in it."""
-    config_directory: Path
     working_directory: Path
     scratch: Path
     """The directory to remove when the process has ended."""
@@ -141,7 +140,6 @@ class Launcher:
             session_id=session_id,
             arguments=(*self._launch(cli), *self._arguments(session_id)),
             environment=self._child_environment(scratch, config),
-            config_directory=config,
             working_directory=working,
             scratch=scratch,
             own_login=self._config.login,

@@ -7,21 +7,15 @@ the client, the process waits, parked, and the client's next request brings what
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from attrs import define, field
 from twisted.internet.defer import Deferred
 
+from claudeproxy.backends.claude.requests.exchange import DOTS, Results
 from claudeproxy.core.chat import Image, Text
-from claudeproxy.wire.claude_cli import McpRequest, mcp_answer, tool_answer
+from claudeproxy.wire.anthropic import MessageStart, decode_event
+from claudeproxy.wire.claude_cli import Line, McpRequest, ModelEvent, TurnResult, mcp_answer, tool_answer
 
-__all__ = ["DOTS", "Parking", "Results"]
-
-DOTS = (Text("."),)
-"""The least that the CLI takes for something."""
-
-Results = Mapping[str, tuple[Text | Image, ...]]
-"""What functions returned, by the ids of the calls."""
+__all__ = ["Parking"]
 
 
 @define
@@ -58,6 +52,16 @@ class Parking:
         The model has made calls with these ids; from now on the process waits.
         """
         self.waits, self._called = True, calls
+
+    def is_left_by(self, line: Line) -> bool:
+        """
+        Whether a line shows that the CLI goes on by itself, which nobody asked it to, while the process waits.
+        """
+        if not self.waits:
+            return False
+        return isinstance(line, TurnResult) or (
+            isinstance(line, ModelEvent) and isinstance(decode_event(line.event), MessageStart)
+        )
 
     def give_up(self) -> Deferred[None]:
         """

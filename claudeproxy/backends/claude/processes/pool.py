@@ -36,6 +36,7 @@ _FUNCTIONS_EXPECTED = 3600.0
 """Seconds after a conversation with functions in which processes prepare for another one, which takes 40 ms of CPU."""
 _FIRST_RETRY = 0.5
 _LONGEST_RETRY = 60.0
+_MOST_DOUBLINGS = 7
 
 
 @frozen
@@ -352,7 +353,8 @@ class Pool:
             return
         delay = _REFILL_DELAY
         if self._failures:
-            delay = min(_LONGEST_RETRY, _FIRST_RETRY * 2 ** (self._failures - 1))
+            # A number with thousands of digits would be no delay any more.
+            delay = min(_LONGEST_RETRY, _FIRST_RETRY * 2 ** min(self._failures - 1, _MOST_DOUBLINGS))
         self._refill = self._clock.callLater(delay, self._top_up)
 
     def _cancel_refill(self) -> None:

@@ -8,7 +8,7 @@ the turn ends, or the process is to end. The last two matter: a paused child tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import cast
 from uuid import uuid4
@@ -29,13 +29,14 @@ from claudeproxy.backends.claude.processes.caps import Caps
 from claudeproxy.backends.claude.processes.control import Control
 from claudeproxy.backends.claude.processes.costs import Costs
 from claudeproxy.backends.claude.processes.environment import Launch
-from claudeproxy.backends.claude.processes.parking import Parking, Results
+from claudeproxy.backends.claude.processes.parking import Parking
 from claudeproxy.backends.claude.processes.reaper import Reaper, signal_group
 from claudeproxy.backends.claude.processes.seen import Seen
 from claudeproxy.backends.claude.processes.stderr import Stderr
 from claudeproxy.backends.claude.processes.stdin import StdinFeeder
 from claudeproxy.backends.claude.processes.transport import ProcessTransport
 from claudeproxy.backends.claude.processes.tuning import Tuning
+from claudeproxy.backends.claude.requests.exchange import Results
 from claudeproxy.core.chat import Part
 from claudeproxy.errors import BackendError, ClaudeProxyError, OutputLimitExceeded
 from claudeproxy.ops.redaction import redact
@@ -268,12 +269,11 @@ class ClaudeProcess(ProcessProtocol):
         if self._deaf:
             return
         try:
-            for line in self._framer.feed(data):
+            lines, complete = self._lines_of(data)
+            for line in lines:
                 self._line_received(line)
-        except LineTooLong as too_long:
-            for line in too_long.lines:
-                self._line_received(line)
-            self._fault(OutputLimitExceeded(f"Claude Code wrote a line longer than {self._caps.line} bytes."))
+            if not complete:
+                self._fault(OutputLimitExceeded(f"Claude Code wrote a line longer than {self._caps.line} bytes."))
         except Exception:
             self._log.failure("Cannot handle the output of Claude Code")
             self._fault(BackendError("Claude Code's output could not be understood."))
@@ -301,15 +301,18 @@ class ClaudeProcess(ProcessProtocol):
         self._stderr.closed()
         turn, self._turn = self._turn, None
         self.launch.clean_up()
-        self.parking.turn_over()
-        self.on_ended(self)
-        if turn is not None and not turn.over:
-            self._log.warn(
-                "Claude Code ended within a turn ({status}). {stderr}",
-                status=self.exit_status,
-                stderr=self.stderr_end(),
-            )
-            turn.fail(ended_early(self.booted, self.exit_status))
+        try:
+            self.on_ended(self)
+        finally:
+            # Its place is free by now: who waits for the process takes another one.
+            self.parking.turn_over()
+            if turn is not None and not turn.over:
+                self._log.warn(
+                    "Claude Code ended within a turn ({status}). {stderr}",
+                    status=self.exit_status,
+                    stderr=self.stderr_end(),
+                )
+                turn.fail(ended_early(self.booted, self.exit_status))
 
     # -- IMortal --------------------------------------------------------------
 
@@ -329,6 +332,13 @@ class ClaudeProcess(ProcessProtocol):
 
     # -- Internals ------------------------------------------------------------
 
+    def _lines_of(self, data: bytes) -> tuple[Sequence[bytes], bool]:
+        """Return the lines that are complete now, and whether the next one can be."""
+        try:
+            return self._framer.feed(data), True
+        except LineTooLong as too_long:
+            return too_long.lines, False
+
     def _line_received(self, raw: bytes) -> None:
         try:
             line = claude_cli.decode_line(raw)
@@ -340,6 +350,9 @@ class ClaudeProcess(ProcessProtocol):
         if not self.booted:
             self.booted = True
             self._control.heard()
+        if self.parking.is_left_by(line):
+            self._fault(BackendError("Claude Code went on by itself."))
+            return
         match line:
             case ControlResponse():
                 self._control.answered(line)

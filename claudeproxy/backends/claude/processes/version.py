@@ -17,6 +17,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IProcessTransport, IReactorProcess, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from claudeproxy.backends.claude.processes.environment import Launcher
@@ -39,6 +40,8 @@ class VersionCheck:
 
     At most one process asks at a time, for all that want to know: when a CLI fails, many do.
     """
+
+    _log = Logger()
 
     _launcher: Launcher
     _spawner: IReactorProcess
@@ -96,6 +99,9 @@ class VersionCheck:
         try:
             self._spawner.spawnProcess(question, arguments[0], arguments, env={"PATH": os.defpath, "HOME": "/"})
         except OSError:
+            over(None)
+        except Exception:
+            self._log.failure("Cannot ask for the version of Claude Code")
             over(None)
 
     def _tell(self) -> None:

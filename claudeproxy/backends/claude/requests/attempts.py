@@ -8,7 +8,7 @@ import re
 
 from attrs import define, field, frozen
 
-from claudeproxy.backends.claude.requests.features import Feature, Refusals, suspected
+from claudeproxy.backends.claude.requests.features import Feature, Refusals, speaks_of, suspected
 from claudeproxy.backends.claude.requests.ways import Way
 from claudeproxy.errors import AnswerNotJSON, ClaudeProxyError, RequestRefused
 
@@ -77,20 +77,26 @@ class Attempts:
         The last attempt has come to its end.
         """
         if self._failures:
-            self._learn(self._failures[-1].had - way.has(self._features))
+            self._learn(self._failures[-1], way.has(self._features))
 
     def _failed(self, had: frozenset[Feature], error: ClaudeProxyError) -> None:
         if self._failures and _words(error) != _words(self._failures[-1].error):
             # The attempt before has failed for something else, which this one did without.
-            self._learn(self._failures[-1].had - had)
+            self._learn(self._failures[-1], had)
         self._failures.append(_Failure(had, error))
 
-    def _learn(self, culprits: frozenset[Feature]) -> None:
+    def _learn(self, failure: _Failure, still: frozenset[Feature]) -> None:
         """
         Remember for what an attempt failed, if it can have been one thing alone.
+
+        :param still: what the next one had, which went further.
         """
-        if len(culprits) == 1:
-            (feature,) = culprits
+        culprits = failure.had - still
+        if len(culprits) != 1:
+            return
+        (feature,) = culprits
+        # Where nothing is forced, functions that must not be called are left out as well; it may have been one of them.
+        if feature is not Feature.FORCED or speaks_of(failure.error.message, feature):
             self._refusals.note(self._model, feature, self._features[feature])
 
 

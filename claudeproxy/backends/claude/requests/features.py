@@ -19,7 +19,7 @@ from claudeproxy.core.chat import Message, Role, Text, Thinking, TurnSettings
 from claudeproxy.core.digests import digest_of, json_digest
 from claudeproxy.core.tools import Tool
 
-__all__ = ["Feature", "Refusals", "emulated", "features_of", "suspected"]
+__all__ = ["Feature", "Refusals", "emulated", "features_of", "speaks_of", "suspected"]
 
 _MOST = 1000
 """Features that are remembered to be refused."""
@@ -58,7 +58,7 @@ _WORDS = {
     Feature.FORCED: ("tool_choice",),
     Feature.PREFILL: ("prefill", "end with a user"),
     Feature.SAMPLING: ("temperature", "top_p", "sampling"),
-    Feature.SYSTEM: ('role "system"', "'user' or 'assistant'"),
+    Feature.SYSTEM: ('role "system"', "role 'system'", "'system' parameter", "'user' or 'assistant'"),
     Feature.STRICT: ("strict", "schema", "grammar"),
     Feature.FORMAT: ("output_config", "output_format", "schema", "grammar"),
 }
@@ -78,7 +78,7 @@ def features_of(settings: TurnSettings, messages: Sequence[Message], tools: Sequ
     if settings.text_format is not None and settings.text_format.schema is not None:
         features[Feature.FORMAT] = json_digest(settings.text_format.schema)
     if any(message.role is Role.SYSTEM for message in messages):
-        features[Feature.SYSTEM] = ""
+        features[Feature.SYSTEM] = "" if _speak_after_users(messages) else "elsewhere"
     if messages and messages[-1].role is Role.ASSISTANT:
         features[Feature.PREFILL] = ""
     if settings.tool_choice.forced or settings.format is not None:
@@ -100,12 +100,32 @@ def suspected(refusal: str, features: Iterable[Feature]) -> frozenset[Feature]:
     """
     Return what the next attempt does without: the feature that the refusal speaks of, or all if it speaks of none.
     """
-    had, words = frozenset(features), refusal.lower()
-    for feature, about in _WORDS.items():
-        if feature in had and any(word in words for word in about):
+    had = frozenset(features)
+    for feature in _WORDS:
+        if feature in had and speaks_of(refusal, feature):
             return frozenset({feature})
     # A turn may have misplaced thoughts for all that is known here, and mostly has none.
     return had - {Feature.MISPLACED}
+
+
+def speaks_of(refusal: str, feature: Feature) -> bool:
+    """
+    Whether a refusal has words about a feature.
+    """
+    return any(word in refusal.lower() for word in _WORDS[feature])
+
+
+def _speak_after_users(messages: Sequence[Message]) -> bool:
+    """
+    Return whether the system's messages are all where a model takes them that takes any: after the user's, and not
+    between a call and its result (the API's guide to system messages in the middle).
+    """
+    before: Role | None = None
+    for message in messages:
+        if message.role is Role.SYSTEM and before not in (Role.USER, Role.SYSTEM):
+            return False
+        before = message.role
+    return True
 
 
 @define

@@ -5,13 +5,18 @@ What can be said to the CLI in its own way, so that the API gets it unchanged.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from claudeproxy.backends.claude.answers.blanks import is_blank, is_disputed
-from claudeproxy.backends.claude.processes.parking import DOTS, Results
-from claudeproxy.core.chat import Message, Part, Role, Text, ToolCall, ToolResult
+from claudeproxy.core.chat import Image, Message, Part, Role, Text, ToolCall, ToolResult
 
-__all__ = ["are_plain_results", "is_plain_answer", "is_plain_prompt", "results_of"]
+__all__ = ["DOTS", "Results", "are_plain_results", "is_plain_answer", "is_plain_prompt", "results_of"]
+
+DOTS = (Text("."),)
+"""The least that the CLI takes for something."""
+
+Results = Mapping[str, tuple[Text | Image, ...]]
+"""What functions returned, by the ids of the calls."""
 
 _LONGEST_RESULT = 400_000
 """Characters of a result as JavaScript counts them; from half a million on the CLI puts it into a file (seen)."""
