@@ -54,7 +54,7 @@ def test_one_that_was_had_without_another_stays_without_it() -> None:
         assert kept(in_place(HEAD, (*before, *step(2, shown)))) == [False, True]
 
 
-@pytest.mark.parametrize("head", [HEAD, b"other"])
+@pytest.mark.parametrize("head", [HEAD, b"other"], ids=["the same", "another"])
 def test_a_long_loop_of_calls(head: bytes) -> None:
     """Each thought was had without those before it, as after another process each time: the last one stays alone."""
     shown: list[Message] = [ASKED]
