@@ -38,9 +38,9 @@ class Network:
         config = ImagesConfig(allowed=tuple(ip_network(each) if each[0].isdigit() else each for each in allowed))
         self.fetcher = ImageFetcher(self.reactor, config)
 
-    def fetch(self, url: str) -> Deferred[Image]:
+    def fetch(self, url: str, tenant: str = "t") -> Deferred[Image]:
         """Fetch a picture, as far as that comes without a network."""
-        return self.fetcher.fetch(ImageLink(url, "here"), "t")
+        return self.fetcher.fetch(ImageLink(url, "here"), tenant)
 
     @property
     def connected(self) -> list[tuple[str, int]]:
@@ -204,6 +204,22 @@ def test_a_few_names_are_looked_up_at_once(network: Network) -> None:
     network.names.release()
     assert network.names.asked[4:] == ["public.example"]
     end(*fetches, waiting)
+
+
+def test_nobody_takes_all_places(network: Network) -> None:
+    """Names of one key's that nobody answers for leave the other keys some places, and these take not all threads."""
+    network.names.hold = True
+    fetches = [network.fetch(f"http://{tenant}{number}.example/", tenant) for tenant in "abc" for number in range(5)]
+    assert network.names.asked == ["a0.example", "a1.example", "a2.example", "a3.example", "b0.example", "b1.example"]
+
+    end(*fetches)
+    for _ in range(6):
+        network.names.release()
+    waiting = network.fetch("http://public.example/", "c")
+    assert network.names.asked[6:] == ["public.example"]
+    network.names.release()
+    assert network.connected == [("93.184.215.14", 80)]
+    end(waiting)
 
 
 def test_a_name_that_nobody_waits_for_is_not_looked_up(network: Network) -> None:

@@ -31,7 +31,7 @@ from zope.interface import implementer
 
 from claudeproxy import __version__
 from claudeproxy.backends.images.cache import ImageCache
-from claudeproxy.backends.images.guard import Guard
+from claudeproxy.backends.images.guard import Guard, PictureOrigin
 from claudeproxy.backends.openai.client import UpstreamClient, secured
 from claudeproxy.backends.openai.failures import UPSTREAM_FAILURES
 from claudeproxy.backends.openai.request import Origin, UpstreamRequest
@@ -207,29 +207,30 @@ class ImageFetcher:
         image = self._cache.get(key)
         if image is None:
             try:
-                image = await self._through(link.url)
+                image = await self._through(link.url, tenant)
             except _Failed as error:
                 raise InvalidImageURL(f"The picture cannot be fetched: {error}.", param=link.param) from error
             self._cache.put(key, image)
         return image
 
-    async def _through(self, url: str) -> Image:
+    async def _through(self, url: str, tenant: str) -> Image:
         """
         Fetch a picture through its redirects.
         """
         target = _Target.of(url)
         for _ in range(1 + _MOST_REDIRECTS):
             try:
-                return await self._get(target)
+                return await self._get(target, tenant)
             except _Moved as moved:
                 target = target.redirected(moved.location)
         raise _Failed(f"there are more than {_MOST_REDIRECTS} redirects")
 
-    async def _get(self, target: _Target) -> Image:
-        request = UpstreamRequest(target.origin.netloc, b"GET", target.path, _HEADERS, b"", on_write=_nothing)
+    async def _get(self, target: _Target, tenant: str) -> Image:
+        origin = PictureOrigin(target.origin.secure, target.origin.host, target.origin.port, tenant)
+        request = UpstreamRequest(origin.netloc, b"GET", target.path, _HEADERS, b"", on_write=_nothing)
         answer = _Answer()
         try:
-            await self._client.exchange(target.origin, request, answer, replayable=True)
+            await self._client.exchange(origin, request, answer, replayable=True)
         except (DNSLookupError, ValueError):
             # A ValueError is a name that can be none.
             raise _Failed(

@@ -12,6 +12,7 @@ are in the network.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from attrs import define, field, frozen
@@ -34,11 +35,56 @@ from zope.interface import implementer
 from claudeproxy.backends.openai.request import Origin
 from claudeproxy.core.addresses import Destinations
 
-__all__ = ["Guard"]
+__all__ = ["Guard", "PictureOrigin"]
 
-_MOST_LOOKUPS = 4
+_MOST_LOOKUPS = 6
 """Names that are looked up at once. Each takes one of the reactor's ten threads until the system gives up, and names of
 a server that says nothing would soon have them all: nobody else could look up anything."""
+_MOST_OF_ONE = 4
+"""Of them for one tenant, so that the others have some left."""
+
+
+@frozen(cache_hash=True)
+class PictureOrigin(Origin):
+    """
+    Where a tenant's pictures come from; tenants share no connections.
+    """
+
+    tenant: str = ""
+
+
+@define(eq=False)
+class _Lookups:
+    """
+    The places for look-ups.
+    """
+
+    _all: DeferredSemaphore = field(init=False, factory=lambda: DeferredSemaphore(_MOST_LOOKUPS))
+    _by_tenant: dict[str, DeferredSemaphore] = field(init=False, factory=dict)
+
+    async def acquire(self, tenant: str) -> None:
+        """
+        Wait for a place.
+        """
+        await self._by_tenant.setdefault(tenant, DeferredSemaphore(_MOST_OF_ONE)).acquire()
+        try:
+            await self._all.acquire()
+        except BaseException:
+            self._release_own(tenant)
+            raise
+
+    def release(self, tenant: str) -> None:
+        """
+        Give a place back.
+        """
+        self._all.release()
+        self._release_own(tenant)
+
+    def _release_own(self, tenant: str) -> None:
+        own = self._by_tenant[tenant]
+        own.release()
+        if own.tokens == own.limit:
+            del self._by_tenant[tenant]
 
 
 @implementer(IHostResolution)
@@ -49,7 +95,7 @@ class _Resolution:
     """
 
     name: str
-    _turn: Deferred[DeferredSemaphore]
+    _turn: Deferred[None]
 
     def cancel(self) -> None:
         """
@@ -109,7 +155,8 @@ class _GuardedResolver:
 
     _resolver: IHostnameResolver
     _destinations: Destinations
-    _lookups: DeferredSemaphore
+    _lookups: _Lookups
+    _tenant: str
     _resolutions: list[_Resolution] = field(init=False, factory=list)
 
     def resolveHostName(
@@ -120,11 +167,12 @@ class _GuardedResolver:
         addressTypes: Sequence[type[IAddress]] | None = None,
         transportSemantics: str = "TCP",
     ) -> IHostResolution:
-        turn = self._lookups.acquire()
+        turn = Deferred.fromCoroutine(self._lookups.acquire(self._tenant))
         resolution = _Resolution(hostName, turn)
         self._resolutions.append(resolution)
         resolutionReceiver.resolutionBegan(resolution)
-        sieve = _Sieve(resolutionReceiver, hostName, self._destinations, self._lookups.release)
+        release = partial(self._lookups.release, self._tenant)
+        sieve = _Sieve(resolutionReceiver, hostName, self._destinations, release)
 
         def begin(_: object) -> None:
             try:
@@ -175,7 +223,7 @@ class Guard:
     _destinations: Destinations
     _timeout: float
     """Seconds for one attempt to connect."""
-    _lookups: DeferredSemaphore = field(init=False, factory=lambda: DeferredSemaphore(_MOST_LOOKUPS))
+    _lookups: _Lookups = field(init=False, factory=_Lookups)
 
     def endpoint(self, origin: Origin) -> IStreamClientEndpoint:
         """
@@ -184,7 +232,8 @@ class Guard:
         return _GuardedEndpoint(origin, self._connect)
 
     def _connect(self, origin: Origin, factory: IProtocolFactory) -> Deferred[IProtocol]:
-        resolver = _GuardedResolver(self._reactor.nameResolver, self._destinations, self._lookups)
+        tenant = origin.tenant if isinstance(origin, PictureOrigin) else ""
+        resolver = _GuardedResolver(self._reactor.nameResolver, self._destinations, self._lookups, tenant)
         reactor = _GuardedReactor(self._reactor, resolver)
         connecting = HostnameEndpoint(reactor, origin.host, origin.port, self._timeout).connect(factory)
 
