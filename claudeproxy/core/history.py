@@ -16,7 +16,7 @@ from attrs import evolve
 
 from claudeproxy.core.chat import Message, Part, Role, ToolCall, ToolResult
 from claudeproxy.core.digests import digest_of
-from claudeproxy.core.tools import Tool
+from claudeproxy.core.tools import Tool, offer_key
 from claudeproxy.errors import InvalidValue
 
 __all__ = ["as_called", "check_results", "history_digest", "in_call_order", "split_history", "split_prefill"]
@@ -26,7 +26,7 @@ def history_digest(tenant: str, model: str, system: str, tools: Iterable[Tool], 
     """
     Return a digest that is equal only for equal conversations of one tenant.
     """
-    head = digest_of((tenant, model, system, *(tool.digest for tool in tools)))
+    head = digest_of((tenant, model, system, *offer_key(tools)))
     # All of these have the same length, so nothing passes for something else.
     return sha256(b"".join((head, *(message.digest for message in messages)))).digest()
 

@@ -4,7 +4,7 @@ The functions that a client offers to the model, and how the model is to use the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from functools import cached_property
 from sys import getsizeof
@@ -15,7 +15,7 @@ from attrs import evolve, field, frozen
 
 from claudeproxy.core.digests import json_digest
 
-__all__ = ["Tool", "ToolChoice", "ToolUse"]
+__all__ = ["Tool", "ToolChoice", "ToolUse", "offer_key"]
 
 
 @frozen
@@ -53,6 +53,13 @@ class Tool:
         """
         # Not by attrs' asdict, which goes into the schema with several frames for each of its levels.
         return json_digest([self.name, self.description, self.schema, self.strict])
+
+
+def offer_key(tools: Iterable[Tool]) -> tuple[str, ...]:
+    """
+    Return what is equal only for the same functions in the same order.
+    """
+    return tuple(tool.digest for tool in tools)
 
 
 class ToolUse(StrEnum):

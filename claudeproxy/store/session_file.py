@@ -28,7 +28,7 @@ from claudeproxy.core.chat import (
     ToolResult,
 )
 from claudeproxy.core.sessions import Session
-from claudeproxy.core.tools import Tool
+from claudeproxy.core.tools import Tool, offer_key
 
 __all__ = ["SessionFile"]
 
@@ -113,7 +113,7 @@ class _Offers:
         """
         Return where these are among them.
         """
-        place = self._places.setdefault(tuple(tool.digest for tool in tools), len(self.values))
+        place = self._places.setdefault(offer_key(tools), len(self.values))
         if place == len(self.values):
             self.values.append([_value(tool) for tool in tools])
         return place

@@ -5,19 +5,16 @@ Sessions in memory.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
 
 from attrs import define, evolve, field
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from claudeproxy.core.sessions import Session
-from claudeproxy.core.tools import Tool
+from claudeproxy.core.tools import Tool, offer_key
 from claudeproxy.interfaces import ISessionStore
 
 __all__ = ["MemorySessionStore"]
-
-_ToolsKey = tuple[str, ...]
 
 
 @define
@@ -43,7 +40,7 @@ class _Shelf:
 
     sessions: OrderedDict[str, Session] = field(init=False, factory=OrderedDict)
     bytes: int = field(init=False, default=0)
-    _offers: dict[_ToolsKey, _Offer] = field(init=False, factory=dict)
+    _offers: dict[tuple[str, ...], _Offer] = field(init=False, factory=dict)
 
     def add(self, session: Session) -> None:
         self.remove(session.session_id)
@@ -58,7 +55,7 @@ class _Shelf:
             return
         self.bytes -= session.size
         if session.tools:
-            key = _key(session.tools)
+            key = offer_key(session.tools)
             offer = self._offers[key]
             offer.sessions -= 1
             if not offer.sessions:
@@ -69,17 +66,13 @@ class _Shelf:
         """
         Return a session with the functions that others have as well, if these are equal, and count it among them.
         """
-        key = _key(session.tools)
+        key = offer_key(session.tools)
         offer = self._offers.get(key)
         if offer is None:
             offer = self._offers[key] = _Offer(session.tools)
             self.bytes += offer.size
         offer.sessions += 1
         return session if offer.tools is session.tools else evolve(session, tools=offer.tools)
-
-
-def _key(tools: Iterable[Tool]) -> _ToolsKey:
-    return tuple(tool.digest for tool in tools)
 
 
 @implementer(ISessionStore)

@@ -104,11 +104,9 @@ def missing(param: str) -> MissingParameter:
 
 def not_taken(param: str, expected: str) -> NotTakenHere:
     """
-    Make the error for a value that another backend may take.
-
-    :param expected: as for :func:`invalid`.
+    Return the same error as :func:`invalid` for a value that another backend may take.
     """
-    return NotTakenHere(f"Invalid value for '{param}': expected {expected}.", param=param)
+    return NotTakenHere(_told(f"'{param}'", expected), param=param)
 
 
 def invalid(param: str, expected: str) -> InvalidValue:
@@ -144,7 +142,11 @@ def _fault(text: str, schema: object) -> ClaudeProxyError:
 
 
 def _invalid(where: str, expected: str, param: str) -> InvalidValue:
-    return InvalidValue(f"Invalid value for {where}: expected {expected}.", param=param)
+    return InvalidValue(_told(where, expected), param=param)
+
+
+def _told(where: str, expected: str) -> str:
+    return f"Invalid value for {where}: expected {expected}."
 
 
 def _got(what: str) -> str:

@@ -22,7 +22,7 @@ from claudeproxy.core.history import (
     split_prefill,
 )
 from claudeproxy.core.sessions import Session
-from claudeproxy.core.tools import Tool
+from claudeproxy.core.tools import Tool, offer_key
 from claudeproxy.errors import InvalidValue, SessionNotFound
 from claudeproxy.interfaces import ISessionStore
 
@@ -162,8 +162,7 @@ def _offered(known: tuple[Tool, ...], given: tuple[Tool, ...]) -> tuple[Tool, ..
     """
     Return the functions as they stand. The same ones stay as they were written: the model has them so.
     """
-    same = [tool.digest for tool in known] == [tool.digest for tool in given]
-    return known if same or not given else given
+    return known if not given or offer_key(known) == offer_key(given) else given
 
 
 def _split(request: ChatRequest) -> tuple[tuple[Message, ...], tuple[Message, ...], tuple[Message, ...]]:

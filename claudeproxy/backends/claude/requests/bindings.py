@@ -16,7 +16,7 @@ from attrs import evolve
 
 from claudeproxy.core.chat import Message, Part, Role, Text, Thinking
 from claudeproxy.core.digests import digest_of
-from claudeproxy.core.tools import Tool
+from claudeproxy.core.tools import Tool, offer_key
 
 __all__ = ["count_thoughtful", "head_of", "in_place", "place_after", "placed", "with_recent_thoughts"]
 
@@ -33,7 +33,7 @@ def head_of(system: str, functions: Iterable[Tool]) -> bytes:
     """
     Return a digest of what comes before all messages.
     """
-    return digest_of((system, *(tool.digest for tool in functions)))
+    return digest_of((system, *offer_key(functions)))
 
 
 def place_after(head: bytes, messages: Iterable[Message], unknown: int = 0) -> str:
@@ -42,7 +42,7 @@ def place_after(head: bytes, messages: Iterable[Message], unknown: int = 0) -> s
 
     :param unknown: how many answers among them had thoughts that the messages lack.
     """
-    place = sha256(head + b"%d" % unknown)
+    place = _begin(head, unknown)
     for message in messages:
         _pass(place, message, _thoughts(message))
     return place.hexdigest()
@@ -69,22 +69,22 @@ def in_place(head: bytes, messages: Sequence[Message]) -> tuple[Message, ...]:
 
     The last one counts most: where it was had without earlier ones, it is these that are left out.
     """
-    first: frozenset[int] | None = None
     last = max((index for index, message in enumerate(messages) if _thoughts(message)), default=None)
+    kept: frozenset[int] = frozenset()
     for start in _beginnings(head, messages):
         fitting = _fitting(head, messages, start)
-        if last in fitting:
-            first = fitting
+        if not kept or last in fitting:
+            kept = fitting
+        if last in kept:
             break
-        first = first or fitting
-    return tuple(message if index in (first or ()) else message.shown for index, message in enumerate(messages))
+    return tuple(message if index in kept else message.shown for index, message in enumerate(messages))
 
 
 def _beginnings(head: bytes, messages: Iterable[Message]) -> list[int]:
     """
     Return where the thoughts are that can be the first ones: those that were had after no other.
     """
-    place = sha256(head + b"0")
+    place = _begin(head)
     found = []
     for index, message in enumerate(messages):
         if _fits(_thoughts(message), place):
@@ -98,15 +98,14 @@ def _fitting(head: bytes, messages: Iterable[Message], start: int) -> frozenset[
     """
     Return where the thoughts are that have their place when those before ``start`` are left out.
     """
-    place = sha256(head + b"0")
+    place = _begin(head)
     found = set()
     for index, message in enumerate(messages):
-        thoughts = _thoughts(message) if index >= start else []
-        if not _fits(thoughts, place):
-            thoughts = []
-        if thoughts:
+        thoughts = _thoughts(message)
+        fits = index >= start and _fits(thoughts, place)
+        if fits:
             found.add(index)
-        _pass(place, message, thoughts)
+        _pass(place, message, thoughts if fits else ())
     return frozenset(found)
 
 
@@ -127,6 +126,10 @@ def placed(parts: Iterable[Part], place: str) -> tuple[Part, ...]:
     Return the parts of an answer, its thoughts with their place.
     """
     return tuple(evolve(part, place=place) if isinstance(part, Thinking) else part for part in parts)
+
+
+def _begin(head: bytes, unknown: int = 0) -> _Hash:
+    return sha256(head + b"%d" % unknown)
 
 
 def _pass(place: _Hash, message: Message, thoughts: Iterable[Thinking]) -> None:
