@@ -140,10 +140,14 @@ class ClaudeBackend:
         emit: Callable[[StreamEvent], None] = sink.event
         while True:
             way = Way.of(settings, turn.session.tools, turn.conversation, attempts.refused)
+            emitted = _Emitted(emit)
             try:
-                await self._attempt(turn, way, sink, emit, head)
+                await self._attempt(turn, way, sink, emitted.event, head)
                 break
             except RequestRefused as refusal:
+                if emitted.any:
+                    # The API refused within its stream: another response must not be appended to what was sent.
+                    raise
                 attempts.refused_by_api(way, refusal)
             except AnswerNotJSON as failure:
                 attempts.is_no_object(way, failure)
@@ -258,6 +262,23 @@ class ClaudeBackend:
             answered = process.run_turn(parts, expected)
         said = turn.conversation if telling.told is None else telling.told
         return answered.addCallback(partial(_placed, process, head, said, whole))
+
+
+@define
+class _Emitted:
+    """
+    Whether one attempt has emitted anything.
+    """
+
+    _emit: Callable[[StreamEvent], None]
+    any: bool = field(init=False, default=False)
+
+    def event(self, event: StreamEvent) -> None:
+        """
+        Emit an event.
+        """
+        self.any = True
+        self._emit(event)
 
 
 def _placed(process: ClaudeProcess, head: bytes, said: Sequence[Message], whole: bool, outcome: Outcome) -> Outcome:

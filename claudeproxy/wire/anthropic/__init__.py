@@ -6,6 +6,7 @@ from claudeproxy.wire.anthropic.content import called_functions, content_blocks,
 from claudeproxy.wire.anthropic.events import (
     CallInput,
     CallStarted,
+    MessageDelta,
     MessageStart,
     MessageStop,
     ModelOutput,
@@ -19,6 +20,7 @@ from claudeproxy.wire.anthropic.events import (
 __all__ = [
     "CallInput",
     "CallStarted",
+    "MessageDelta",
     "MessageStart",
     "MessageStop",
     "ModelOutput",

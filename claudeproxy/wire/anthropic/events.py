@@ -14,6 +14,7 @@ from claudeproxy.core.events import FinishReason, ReasoningDelta, TextDelta, Usa
 __all__ = [
     "CallInput",
     "CallStarted",
+    "MessageDelta",
     "MessageStart",
     "MessageStop",
     "ModelOutput",
@@ -64,16 +65,25 @@ class MessageStart:
 
 
 @frozen
-class MessageStop:
+class MessageDelta:
     """
     The model has stopped, for a reason.
     """
 
-    reason: str
+    reason: str | None
+    """None in the event that the CLI itself adds when it reports an API error (observed, CLI 2.1.329)."""
     usage: Usage
     """Output tokens are the whole message's; input tokens may be left out."""
     explanation: str = ""
     """Why, for people: of a refusal, if the API gives one."""
+
+
+@frozen
+class MessageStop:
+    """
+    The message has ended. Without a :class:`MessageDelta` before it the API's stream broke off, and the CLI closed the
+    message by itself (observed, CLI 2.1.329).
+    """
 
 
 @frozen
@@ -150,10 +160,18 @@ class _Kind(msgspec.Struct):
 _decode_kind = msgspec.json.Decoder(_Kind).decode
 _decode = msgspec.json.Decoder(_Event).decode
 
-_KINDS = frozenset({"content_block_start", "content_block_delta", "message_start", "message_delta"})
+_KINDS = frozenset({"content_block_start", "content_block_delta", "message_start", "message_delta", "message_stop"})
 
 ModelOutput = (
-    TextDelta | ReasoningDelta | ThoughtStarted | Signature | CallStarted | CallInput | MessageStart | MessageStop
+    TextDelta
+    | ReasoningDelta
+    | ThoughtStarted
+    | Signature
+    | CallStarted
+    | CallInput
+    | MessageStart
+    | MessageDelta
+    | MessageStop
 )
 
 _FINISH_REASONS = {
@@ -187,9 +205,11 @@ def decode_event(event: bytes) -> ModelOutput | None:
             return _begun(decoded.content_block)
         case "message_start" if decoded.message is not None:
             return MessageStart((decoded.message.usage or TokenCounts()).usage())
-        case "message_delta" if delta is not None and delta.stop_reason is not None:
+        case "message_delta" if delta is not None:
             usage = (decoded.usage or TokenCounts()).usage()
-            return MessageStop(delta.stop_reason, usage, _explanation(delta.stop_details))
+            return MessageDelta(delta.stop_reason, usage, _explanation(delta.stop_details))
+        case "message_stop":
+            return MessageStop()
         case _:
             return None
 

@@ -25,6 +25,7 @@ __all__ = [
     "Misshapen",
     "ModelEvent",
     "NotALine",
+    "Resend",
     "SyntheticAnswer",
     "TurnResult",
     "binary_version",
@@ -114,6 +115,16 @@ class SyntheticAnswer:
 
     limit: UsageLimit | None = None
     """The account's usage limit, where that is why there is no answer."""
+    api_failure: TurnResult | None = None
+    """What the API failed with, in the shape of the ``result`` line. That line repeats it, but does not come while the
+    CLI waits for the result of a tool call (observed, CLI 2.1.329)."""
+
+
+@frozen
+class Resend:
+    """
+    The CLI is about to ask the API again by itself: after a response that broke off, or to repeat a request.
+    """
 
 
 @frozen
@@ -152,6 +163,7 @@ Line = (
     | Initialized
     | ModelEvent
     | SyntheticAnswer
+    | Resend
     | LimitSignal
     | TurnResult
 )
@@ -162,6 +174,7 @@ class _Envelope(msgspec.Struct):
     subtype: str | None = None
     parent_tool_use_id: str | None = None
     event: msgspec.Raw = msgspec.Raw()
+    isSynthetic: Any = None
 
 
 class _ResponseBody(msgspec.Struct):
@@ -206,6 +219,7 @@ class _Init(msgspec.Struct):
 
 class _AssistantBody(msgspec.Struct):
     model: str = ""
+    content: Any = None
 
 
 class _RateLimitInfo(msgspec.Struct):
@@ -228,6 +242,10 @@ class _ErrorParams(msgspec.Struct):
 
 class _Assistant(msgspec.Struct):
     message: _AssistantBody
+    session_id: str = ""
+    is_api_error_message: Any = None
+    api_error_status: int | None = None
+    api_error: str | None = None
     api_error_params: _ErrorParams | None = None
 
 
@@ -319,6 +337,10 @@ def _decode(line: bytes) -> Line | None:
         case "system" if envelope.subtype == "init":
             init = _decode_init(line)
             return Initialized(init.session_id, init.claude_code_version)
+        case "system" if envelope.subtype == "api_retry":
+            return Resend()
+        case "user" if envelope.isSynthetic is True:
+            return Resend()
         case "assistant":
             return _synthetic(_decode_assistant(line))
         case "rate_limit_event":
@@ -339,7 +361,24 @@ def _synthetic(answer: _Assistant) -> SyntheticAnswer | None:
     if answer.message.model != "<synthetic>":
         return None
     info = None if answer.api_error_params is None else answer.api_error_params.rate_limit_info
-    return SyntheticAnswer(None if info is None else info.limit())
+    return SyntheticAnswer(None if info is None else info.limit(), _api_failure(answer))
+
+
+def _api_failure(answer: _Assistant) -> TurnResult | None:
+    if answer.is_api_error_message is not True:
+        return None
+    blocks = answer.message.content if isinstance(answer.message.content, list) else ()
+    texts = [block.get("text") for block in blocks if isinstance(block, dict)]
+    return _result(
+        _Result(
+            session_id=answer.session_id,
+            subtype="success",
+            is_error=True,
+            api_error_status=answer.api_error_status,
+            result="".join(text for text in texts if isinstance(text, str)),
+            api_error=answer.api_error,
+        )
+    )
 
 
 def _result(result: _Result) -> TurnResult:

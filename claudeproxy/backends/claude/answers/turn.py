@@ -18,6 +18,7 @@ from claudeproxy.backends.claude.answers.failures import failure_of, reset_time
 from claudeproxy.backends.claude.answers.forms import Form
 from claudeproxy.backends.claude.answers.stops import Stops
 from claudeproxy.backends.claude.answers.usage_limits import UsageLimits
+from claudeproxy.backends.claude.answers.wholeness import ResponseCut, Wholeness
 from claudeproxy.core.chat import Part
 from claudeproxy.core.events import (
     Finished,
@@ -34,14 +35,14 @@ from claudeproxy.errors import AnswerNotJSON, BackendError, ClaudeProxyError, No
 from claudeproxy.wire.anthropic import (
     CallInput,
     CallStarted,
+    MessageDelta,
     MessageStart,
-    MessageStop,
     Signature,
     ThoughtStarted,
     decode_event,
     finish_reason,
 )
-from claudeproxy.wire.claude_cli import Initialized, Line, ModelEvent, SyntheticAnswer, TurnResult
+from claudeproxy.wire.claude_cli import Initialized, Line, ModelEvent, Resend, SyntheticAnswer, TurnResult
 
 __all__ = ["Expected", "Outcome", "Turn"]
 
@@ -114,6 +115,8 @@ class Turn:
     """What ends it that the API does not know of."""
     _functions: Collection[str]
     """The names of those that the CLI knows."""
+    _kill: Callable[[], None]
+    """Ends the process at once, before it asks the API again."""
     done: Deferred[Outcome]
     over: bool = field(init=False, default=False)
     _answer: Answer = field(init=False, factory=Answer)
@@ -133,6 +136,7 @@ class Turn:
     """Why the model refuses."""
     _resets_at: float | None = field(init=False, default=None)
     """When the usage limit is reset for which the API refused, in seconds since the epoch."""
+    _wholeness: Wholeness = field(init=False, factory=Wholeness)
 
     def line(self, line: Line) -> None:
         """
@@ -167,6 +171,9 @@ class Turn:
         """
         try:
             take(*arguments)
+        except ResponseCut:
+            self._kill()
+            self.fail(BackendError("The model's API broke off before its response was complete."))
         except (AnswerNotJSON, NoFunctionCalled, BackendError) as error:
             self.fail(error)
         except Exception:
@@ -181,9 +188,15 @@ class Turn:
                 self._check_session(session_id)
             case TurnResult():
                 self._result(line)
-            case SyntheticAnswer(limit=limit) if limit is not None:
-                # The rest of it is the error text of the result that follows.
-                self._resets_at = limit.resets_at
+            case SyntheticAnswer(limit=limit, api_failure=failure):
+                if limit is not None:
+                    self._resets_at = limit.resets_at
+                if failure is not None and self._call_ids and not self._stands:
+                    # No result line follows: the CLI waits for the tools' results, and would then ask the API again.
+                    self._kill()
+                    self._failed(failure)
+            case Resend() if not self._stands:
+                self._wholeness.resend()
             case _:
                 pass
 
@@ -192,7 +205,9 @@ class Turn:
             raise BackendError("Claude Code answered in another session than the one that it was started with.")
 
     def _event(self, event: bytes) -> None:
-        match decode_event(event):
+        decoded = decode_event(event)
+        self._wholeness.event(decoded)
+        match decoded:
             case TextDelta(text=text):
                 self._add(text if self._form is None else self._form.text(text, self._answer.calls), self._say)
             case ThoughtStarted(redacted=redacted):
@@ -207,7 +222,7 @@ class Turn:
                 self._input(text)
             case MessageStart(usage=usage):
                 self._input_usage = usage
-            case MessageStop(reason=reason, usage=usage, explanation=explanation):
+            case MessageDelta(reason=str(reason), usage=usage, explanation=explanation):
                 if finish_reason(reason) is FinishReason.CONTENT_FILTER:
                     # Where the answer was to have a form, what the model says instead is why it refuses.
                     self._refusal = explanation or (self._form.prose if self._form is not None else "")
@@ -307,14 +322,20 @@ class Turn:
         if self.over:
             return
         if result.is_error:
-            resets_at = self._resets_at if self._resets_at is not None else reset_time(result.text)
-            self.fail(failure_of(result, self._limits.wait(resets_at)))
+            self._failed(result)
             return
         usage = evolve(self._counted or result.usage, cost_usd=self._charge(result.total_cost_usd))
         if self._form is not None and self._form.begun and result.stop_reason == "stop_sequence":
             # The client has cut its object off, and gets what there is of it.
             self._form = None
         self._finish(usage, finish_reason(result.stop_reason), clean=True)
+
+    def _failed(self, result: TurnResult) -> None:
+        """
+        The API, or the CLI itself, has failed.
+        """
+        resets_at = self._resets_at if self._resets_at is not None else reset_time(result.text)
+        self.fail(failure_of(result, self._limits.wait(resets_at)))
 
     def _complete(self, reason: FinishReason) -> None:
         """
