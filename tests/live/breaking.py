@@ -27,11 +27,25 @@ from claudeproxy.testing.anthropic import StubAnthropic
 from claudeproxy.testing.playing import End, RawAnswer, Step, json_bytes
 from tests.live.claude import LiveBackend, RecordingSink
 
-__all__ = ["ENDINGS", "PLACES", "STATES", "Broken", "Place", "Turn", "broken_turn", "call", "start", "text", "thought"]
+__all__ = [
+    "ENDINGS",
+    "PLACES",
+    "STATES",
+    "Broken",
+    "Place",
+    "Turn",
+    "broken_turn",
+    "call",
+    "start",
+    "stop",
+    "text",
+    "thought",
+]
 
 TOOL = Tool("f", "Look something up.", {"type": "object", "properties": {"q": {"type": "string"}}})
 
-_HEADERS = ((b"Content-Type", b"text/event-stream; charset=utf-8"),)
+EVENTS = ((b"Content-Type", b"text/event-stream; charset=utf-8"),)
+"""The headers of a stream."""
 
 
 def _event(name: str, **fields: Any) -> bytes:
@@ -68,6 +82,12 @@ def call(index: int, *pieces: str, whole: bool = True) -> bytes:
     """A call of the tool."""
     block = {"type": "tool_use", "id": f"toolu_broken_{index}", "name": TOOL.name, "input": {}}
     return _block(index, block, [{"type": "input_json_delta", "partial_json": piece} for piece in pieces], whole)
+
+
+def stop(reason: str) -> bytes:
+    """The end of a message."""
+    delta = _event("message_delta", delta={"stop_reason": reason, "stop_sequence": None}, usage={"output_tokens": 5})
+    return delta + _event("message_stop")
 
 
 @frozen
@@ -222,12 +242,13 @@ async def broken_turn(
     wait = [reached] if place.events else []
     # A second request would be answered by the stub as ever, and show in the client's text, too.
     begun = [place.stream] if place.stream else []
-    stub.script("/v1/messages", RawAnswer(200, _HEADERS, [*begun, *wait, *ending], chunked=True))
+    stub.script("/v1/messages", RawAnswer(200, EVENTS, [*begun, *wait, *ending], chunked=True))
     before = len(stub.requests)
     error: ClaudeProxyError | None = None
     try:
         await turn.serve(sink)
     except ClaudeProxyError as raised:
         error = raised
-    await live.all_ended()
+    if error is not None:
+        await live.all_ended()
     return Broken(error, sink, len(stub.requests) - before, turn)

@@ -4,16 +4,25 @@ What becomes of a turn when the API's stream breaks off, on the real CLI, which 
 
 from __future__ import annotations
 
+import json
 import os
 from itertools import product
 
 import pytest
 import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 
+from claudeproxy.core.chat import AnswerFormat, TurnSettings
+from claudeproxy.errors import BackendError
 from claudeproxy.testing.anthropic import StubAnthropic
+from claudeproxy.testing.playing import End, Pause, RawAnswer
 from claudeproxy.testing.stub import RecordedRequest
-from tests.live.breaking import ENDINGS, PLACES, STATES, broken_turn
-from tests.live.claude import Make, RecordingSink
+from tests.helpers import real_cli
+from tests.live.breaking import ENDINGS, EVENTS, PLACES, STATES, broken_turn, start, text
+from tests.live.claude import Make, RecordingSink, chat
+from tests.live.whole import outcome, request
 
 ALL = list(product(PLACES, ENDINGS, STATES))
 CASES = ALL if "FUZZ_CASES" in os.environ else ALL[::19]
@@ -59,3 +68,43 @@ async def test_a_stream_that_breaks_ends_the_turn(
 
     assert sink.finished is not None
     assert texts(stub_anthropic.requests[-1]) == broken.again.texts
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest_twisted.ensureDeferred
+async def test_a_client_is_told(whole: Make, stub_anthropic: StubAnthropic, stream: bool) -> None:
+    """Over HTTP it is a status before the first byte, else an error event and the proper end of the body."""
+    gateway = whole(claude={"CLAUDE_PATH": real_cli(), "ANTHROPIC_BASE_URL": stub_anthropic.url})
+    emitted: Deferred[None] = Deferred()
+    stub_anthropic.script(
+        "/v1/messages", RawAnswer(200, EVENTS, (PLACES["a text"].stream, emitted, End.CLOSE), chunked=True)
+    )
+    client = await gateway.client()
+    body = {"model": "sonnet", "messages": [{"role": "user", "content": "Hello"}], "stream": stream}
+    client.send(request("POST", "/v1/chat/completions", json.dumps(body).encode()))
+    if stream:
+        await client.heard(b'"content":"is"')
+    else:
+        # What is not streamed shows only when it is complete.
+        await stub_anthropic.next_request()
+        await deferLater(reactor, 0.2, lambda: None)
+    emitted.callback(None)
+    answer = await client.answer()
+
+    assert outcome(answer) == ((200, "backend_error", "The answer is") if stream else (502, "backend_error", ""))
+    assert b'"finish_reason":"' not in answer.body
+    assert len(stub_anthropic.requests) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_object_that_breaks(claude: Make, stub_anthropic: StubAnthropic) -> None:
+    """A response with a schema that breaks behind the object is an error of the API's, and is not asked for again."""
+    live = claude()
+    stub_anthropic.script(
+        "/v1/messages", RawAnswer(200, EVENTS, (start() + text(0, '{"a": 1}'), Pause(0.2), End.CLOSE), chunked=True)
+    )
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    with pytest.raises(BackendError):
+        await live.backend.open(chat("Hello", settings=TurnSettings(format=AnswerFormat(schema))), RecordingSink())
+
+    assert len(stub_anthropic.requests) == 1

@@ -19,8 +19,9 @@ from twisted.internet.threads import deferToThread
 
 from claudeproxy.testing.anthropic import StubAnthropic
 from claudeproxy.testing.openai import StubOpenAI
-from claudeproxy.testing.playing import RawAnswer
+from claudeproxy.testing.playing import End, Pause, RawAnswer
 from tests.helpers import real_cli
+from tests.live.breaking import EVENTS, start, text
 from tests.live.claude import until
 from tests.live.daemon import Daemon
 
@@ -113,6 +114,21 @@ async def test_the_cli_hands_over(
     assert not [name for name in headers if name.lower().startswith("x-claude")]
     (request,) = second.requests
     assert ("second-model", "Bearer sk-second") == (request.body["model"], request.headers["authorization"])
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_response_that_breaks_hands_over(
+    daemon: Daemon, stub_anthropic: StubAnthropic, second: StubOpenAI
+) -> None:
+    """A response that is not streamed, and whose stream from Anthropic's API breaks, is the next backend's to give."""
+    broken = start() + text(0, "The answer ")
+    stub_anthropic.script("/v1/messages", RawAnswer(200, EVENTS, (broken, Pause(0.2), End.CLOSE), chunked=True))
+    headers, answer = await ask(daemon, "claude-first", HELLO)
+
+    assert answer == "one two three"
+    assert ("openai-passthrough", "second", "2") == told(headers)
+    assert len(stub_anthropic.requests) == 1
+    assert len(second.requests) == 1
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -22,6 +22,7 @@ from claudeproxy.wire.claude_cli import (
     Misshapen,
     ModelEvent,
     NotALine,
+    Resend,
     SyntheticAnswer,
     TurnResult,
     apply_settings,
@@ -146,6 +147,33 @@ def test_a_refusal_for_the_usage_limit_says_until_when() -> None:
     result = decode_line(line(**{**RESULT, "is_error": True, "api_error": "usage_limit_reached"}))
     assert isinstance(result, TurnResult)
     assert result.usage_limited
+
+
+def test_an_api_error_in_the_place_of_an_answer() -> None:
+    """The CLI's words carry what the API failed with, because a result line does not always follow."""
+    message = {"model": "<synthetic>", "content": [{"type": "text", "text": "API Error: Overloaded"}]}
+    decoded = decode_line(
+        line(type="assistant", message=message, is_api_error_message=True, api_error_status=529, session_id="s")
+    )
+
+    assert isinstance(decoded, SyntheticAnswer)
+    assert decoded.api_failure is not None
+    assert (decoded.api_failure.is_error, decoded.api_failure.api_status) == (True, 529)
+    assert decoded.api_failure.text == "API Error: Overloaded"
+
+
+@pytest.mark.parametrize(
+    "fields", [{"type": "user", "isSynthetic": True}, {"type": "system", "subtype": "api_retry", "attempt": 1}]
+)
+def test_signs_that_the_api_is_asked_again(fields: dict[str, object]) -> None:
+    """The CLI's own message in the user's place, and its notice of a retry, both precede another request."""
+    assert decode_line(line(**fields)) == Resend()
+
+
+@pytest.mark.parametrize("mark", [{}, {"isSynthetic": False}, {"isSynthetic": None}, {"isSynthetic": "yes"}])
+def test_a_users_line_is_no_such_sign(mark: dict[str, object]) -> None:
+    """Results of tools and interruptions are lines of the user's, too."""
+    assert decode_line(line(type="user", message={"role": "user", "content": []}, **mark)) is None
 
 
 @pytest.mark.parametrize("kind", ["command_lifecycle", "transcript_mirror", "something_new", "user", ""])

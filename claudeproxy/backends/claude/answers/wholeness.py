@@ -4,7 +4,7 @@ Whether the API's response to a turn is whole.
 A turn is served by exactly one response: one ``message_start``, one ``message_delta`` with a stop reason, one
 ``message_stop``. When the API's stream breaks off after a content block has ended, the CLI does not report an error: it
 closes the message by itself and asks the API again, so that a second response would be appended to the first. What
-Claude Code 2.1.329 prints then (observed), whatever the cause (end of file, reset, ``overloaded_error``, ``api_error``):
+Claude Code 2.1.329 prints then (observed), whether by end of file, reset, ``overloaded_error`` or ``api_error``:
 
 ========================  ======================================================================================
 before the break          after it
