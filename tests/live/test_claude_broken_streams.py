@@ -7,21 +7,27 @@ from __future__ import annotations
 import json
 import os
 from itertools import product
+from uuid import uuid4
 
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 
-from claudeproxy.core.chat import AnswerFormat, TurnSettings
+from claudeproxy.backends.claude.processes.environment import Launcher
+from claudeproxy.config import load
+from claudeproxy.core.chat import AnswerFormat, Text, TurnSettings
 from claudeproxy.errors import BackendError
 from claudeproxy.testing.anthropic import StubAnthropic
 from claudeproxy.testing.playing import End, Pause, RawAnswer
 from claudeproxy.testing.stub import RecordedRequest
+from claudeproxy.wire.claude_cli import user_line
 from tests.helpers import real_cli
 from tests.live.breaking import ENDINGS, EVENTS, PLACES, STATES, broken_turn, start, text
-from tests.live.claude import Make, RecordingSink, chat
+from tests.live.claude import Make, RecordingSink, chat, until
 from tests.live.whole import outcome, request
 
 ALL = list(product(PLACES, ENDINGS, STATES))
@@ -107,4 +113,44 @@ async def test_an_object_that_breaks(claude: Make, stub_anthropic: StubAnthropic
     with pytest.raises(BackendError):
         await live.backend.open(chat("Hello", settings=TurnSettings(format=AnswerFormat(schema))), RecordingSink())
 
+    assert len(stub_anthropic.requests) == 1
+
+
+class RawTurn(ProcessProtocol):
+    """A CLI without the daemon's reading: it is sent one turn, and its stdout is collected."""
+
+    def __init__(self) -> None:
+        self.output = b""
+        self.ended = False
+
+    def connectionMade(self) -> None:
+        self.transport.write(user_line([Text("Hello")], str(uuid4())))
+
+    def outReceived(self, data: bytes) -> None:
+        self.output += data
+        if b'"type":"result"' in self.output:
+            self.transport.closeStdin()
+
+    def processEnded(self, reason: Failure) -> None:
+        self.ended = True
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_cli_does_not_ask_again_by_itself(stub_anthropic: StubAnthropic) -> None:
+    """As it is started, the CLI reports a response that broke off; without that, killing it would be a race."""
+    environ = {"ANTHROPIC_API_KEY": "k", "ANTHROPIC_BASE_URL": stub_anthropic.url}
+    launcher = Launcher(load({}, environ).claude, {"PATH": os.defpath}, "sonnet")
+    launch = launcher.prepare(real_cli())
+    stub_anthropic.script(
+        "/v1/messages", RawAnswer(200, EVENTS, (PLACES["a text"].stream, Pause(0.2), End.CLOSE), chunked=True)
+    )
+    turn = RawTurn()
+    reactor.spawnProcess(
+        turn, launch.arguments[0], launch.arguments, dict(launch.environment), str(launch.working_directory)
+    )
+    await until(reactor, lambda: turn.ended)
+    launcher.clean_up()
+
+    assert b'"is_error":true' in turn.output
+    assert b"isSynthetic" not in turn.output
     assert len(stub_anthropic.requests) == 1

@@ -31,6 +31,11 @@ _LOCK = "lock"
 _LAUNCH = (sys.executable, "-I", "-S", launch.__file__)
 """The command that becomes the CLI, in a group of its own that ends with the daemon."""
 
+_FEATURE_FLAGS = '{"cachedFeatureFlags": {"tengu_truncated_response_recovery": false}}'
+"""The CLI's own settings in a fresh configuration directory: a response that breaks off is not asked for again. A turn
+ends at such a break all the same (see ``answers/wholeness.py``), which covers a CLI with its own login; but killing the
+process does not always come before its next request (observed: 4 of 75 on a busy machine)."""
+
 
 @frozen
 class Launch:
@@ -130,6 +135,7 @@ class Launcher:
         try:
             working.mkdir()
             config.mkdir()
+            (config / ".claude.json").write_text(_FEATURE_FLAGS, "utf-8")
         except OSError:
             shutil.rmtree(scratch, ignore_errors=True)
             raise
@@ -239,6 +245,8 @@ class Launcher:
         }
         if not self._config.login:
             child["CLAUDE_CONFIG_DIR"] = str(config)
+            # The CLI reads _FEATURE_FLAGS, although it fetches none.
+            child["CLAUDE_CODE_GB_DISK_CACHE_WHEN_TELEMETRY_OFF"] = "1"
         elif "CLAUDE_CONFIG_DIR" in ours:
             child["CLAUDE_CONFIG_DIR"] = ours["CLAUDE_CONFIG_DIR"]
         for name, secret in (
