@@ -20,11 +20,11 @@ from claudeproxy.interfaces import IChatBackend
 from claudeproxy.ops.drain import Drain
 from claudeproxy.web.answers import json_answer
 from claudeproxy.web.body import read_json
+from claudeproxy.web.event_sinks import EventSink, FoldingSink
 from claudeproxy.web.fallback import Walk, in_time
 from claudeproxy.web.linked import LinkedPictures
 from claudeproxy.web.passthrough import Passthrough, has_own_key
 from claudeproxy.web.request import ProxyRequest
-from claudeproxy.web.sink import EventSink, FoldingSink
 from claudeproxy.web.turn_headers import price
 from claudeproxy.wire.openai_chat import (
     AnswerHead,

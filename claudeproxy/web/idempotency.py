@@ -25,9 +25,9 @@ from claudeproxy.errors import UpstreamTimeout
 from claudeproxy.interfaces import IByteSink
 from claudeproxy.ops.drain import Drain
 from claudeproxy.store.answers import AnswerStore, Run
+from claudeproxy.web.byte_sink import ByteSink
 from claudeproxy.web.request import ProxyRequest
 from claudeproxy.web.routes import Handler
-from claudeproxy.web.sink import ByteSink
 from claudeproxy.wire.openai_outcome import is_success
 
 __all__ = ["Idempotency"]

@@ -15,8 +15,8 @@ from claudeproxy.core.routing import OPENAI, BackendName, Router
 from claudeproxy.errors import UnknownURL
 from claudeproxy.interfaces import IRelay
 from claudeproxy.ops.drain import Drain
+from claudeproxy.web.byte_sink import ByteSink
 from claudeproxy.web.request import ProxyRequest
-from claudeproxy.web.sink import ByteSink
 
 __all__ = ["Passthrough", "has_own_key"]
 

@@ -11,9 +11,9 @@ The head of the answer
     stays silent after its backend has taken the request gets its head with the first keep-alive comment.
 
 The end
-    :meth:`_Sink.end` lets go of the producer and the timer. It is called when the answer is complete, when it failed
-    and when the client left; only the first call does anything. Klein finishes the request when the handler returns. A
-    failure in an answer that has begun must not look like an end: see :meth:`_Sink.broke`.
+    :meth:`Sink.end` lets go of the producer and the timer. It is called when the answer is complete, when it failed
+    and when the client left; only the first call does anything. Klein finishes the request when the handler returns.
+    How a response ends that has begun and fails :meth:`Sink.broke` decides.
 
 Departure
     That a client has left comes three ways: the connection tells its producer, the request ends its sink, and Klein
@@ -25,21 +25,16 @@ Departure
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol
-
+from attrs import define
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from zope.interface import implementer
 
-from claudeproxy.core.events import StreamEvent, TurnHead, UsageReport
-from claudeproxy.errors import BackendError, ClaudeProxyError
-from claudeproxy.interfaces import IByteSink, IEventSink
+from claudeproxy.errors import ClaudeProxyError
 from claudeproxy.web.request import ProxyRequest
-from claudeproxy.web.turn_headers import announce
-from claudeproxy.wire.errorbody import openai_error_event
 from claudeproxy.wire.sse import comment
 
-__all__ = ["ByteSink", "EventSink", "FoldingSink"]
+__all__ = ["Sink"]
 
 _KEEP_ALIVE = comment("keep-alive")
 
@@ -52,40 +47,33 @@ _STREAM_HEADERS = (
 _LAST_WORDS = 10.0
 """Seconds for which a client may take to read what a broken stream still has to say."""
 
-_READ_BY_US = frozenset({b"content-length", b"cache-control"})
-"""Headers that decide how the rest of an answer is written."""
 
-_OPENAI_LIMITS = b"x-ratelimit-"
-"""How the names begin in which an upstream tells its limits. A client that reads them is to know the upstream's."""
-
-_EVENT_ENDS = (b"\n\n", b"\n\r\n", b"\r\n\r\n", b"\r\r")
-_LONGEST_END = 4
-
-
-class Encoder(Protocol):
+@implementer(IPushProducer)
+@define(eq=False)
+class _Drain:
     """
-    Turns the events of one answer into the bytes of one dialect's stream.
+    Fires when the connection's buffer has room again, or its client is gone.
     """
 
-    def encode(self, event: StreamEvent) -> bytes:
+    _drained: Deferred[None]
+
+    def pauseProducing(self) -> None:
         """
-        Return what to send for ``event``; often nothing.
+        See ``IPushProducer``.
         """
 
-
-class Folder(Protocol):
-    """
-    Collects the events of one answer into one dialect's body.
-    """
-
-    def add(self, event: StreamEvent) -> None:
+    def resumeProducing(self) -> None:
         """
-        Take the next event.
+        See ``IPushProducer``.
         """
+        if not self._drained.called:
+            self._drained.callback(None)
+
+    stopProducing = resumeProducing
 
 
 @implementer(IPushProducer)
-class _Sink:
+class Sink:
     """
     A stream to one client.
     """
@@ -169,30 +157,52 @@ class _Sink:
 
     async def broke(self, error: ClaudeProxyError) -> None:
         """
-        Say what went wrong in an answer that has begun, and end the connection so that nobody takes it for complete.
+        Say what went wrong in a response that has begun, and end its body.
 
-        Returning from the handler would make Klein finish the answer, with the chunk that says it was whole. So this
-        waits until the connection is gone, and cuts off a client that does not read.
+        Where that can be said, the body ends properly after it: returning from the handler has Klein finish it. So
+        every client reads the error before the end, those that drop what they have not read when a connection breaks,
+        too. Where it cannot, the connection is cut without the end of the body, so that nobody takes it for complete.
         """
+        slow = self._paused
         self.end()
         request = self._request
-        gone = request.departure()
         words = self._last_words(error)
-        if words:
+        if words is not None:
             request.write(words)
-        request.loseConnection()
-        timer = self._clock.callLater(_LAST_WORDS, request.transport.abortConnection)
+            if not slow or await self._drained():
+                return
+        gone = request.departure()
+        if words is None:
+            request.loseConnection()
+        timer = self._clock.callLater(0 if words is not None else _LAST_WORDS, request.transport.abortConnection)
         try:
             await gone
         finally:
             if timer.active():
                 timer.cancel()
 
-    def _last_words(self, error: ClaudeProxyError) -> bytes:
+    async def _drained(self) -> bool:
         """
-        What an answer that has begun ends with when it fails.
+        Wait until a slow client has read what was written; return False when it takes too long.
         """
-        return openai_error_event(error)
+        request = self._request
+        drained: Deferred[None] = Deferred()
+        drained.addTimeout(_LAST_WORDS, self._clock)
+        request.registerProducer(_Drain(drained), True)
+        try:
+            await drained
+        except TimeoutError:
+            return False
+        finally:
+            if not request.gone:
+                request.unregisterProducer()
+        return True
+
+    def _last_words(self, error: ClaudeProxyError) -> bytes | None:
+        """
+        What a response that has begun ends with when it fails; None where nothing can be added to it.
+        """
+        raise NotImplementedError
 
     # -- Writing --------------------------------------------------------------
 
@@ -241,158 +251,3 @@ class _Sink:
         Whether a comment can stand here.
         """
         return True
-
-
-@implementer(IEventSink)
-class EventSink(_Sink):
-    """
-    Streams the events of a chat backend in one dialect.
-    """
-
-    def __init__(self, request: ProxyRequest, encoder: Encoder, clock: IReactorTime, keepalive_interval: float) -> None:
-        super().__init__(request, clock, keepalive_interval)
-        self._encode = encoder.encode
-
-    def started(self, head: TurnHead) -> None:
-        """
-        See ``IEventSink``.
-        """
-        announce(self._request, head)
-        if not self._request.gone:
-            self._keep_alive()
-
-    def event(self, event: StreamEvent) -> None:
-        """
-        See ``IEventSink``.
-        """
-        if type(event) is UsageReport:
-            self._request.usage = event.usage
-        data = self._encode(event)
-        if data:
-            self._write(data)
-
-
-@implementer(IByteSink)
-class ByteSink(_Sink):
-    """
-    Relays an upstream's answer as it comes.
-
-    Comments, and the error event of an answer that breaks off, are put into streams of events only.
-    """
-
-    def __init__(self, request: ProxyRequest, clock: IReactorTime, keepalive_interval: float) -> None:
-        super().__init__(request, clock, keepalive_interval)
-        self._status = 200
-        self._headers: Iterable[tuple[bytes, bytes]] = ()
-        self._is_event_stream = False
-        self._tail = b""
-
-    @property
-    def begun(self) -> bool:
-        """
-        See ``IByteSink``.
-        """
-        return bool(self._request.startedWriting)
-
-    def trying(self) -> None:
-        """
-        See ``IByteSink``.
-        """
-        self._request.attempts += 1
-
-    def head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """
-        See ``IByteSink``.
-        """
-        self._status, self._headers = status, headers
-        self._is_event_stream = _is_event_stream(headers)
-        if self._is_event_stream and not self._request.gone:
-            self._keep_alive()
-            self._write(b"")
-
-    def raw(self, data: bytes) -> None:
-        """
-        See ``IByteSink``.
-        """
-        if self._is_event_stream:
-            self._tail = data if len(data) >= _LONGEST_END else self._tail[-_LONGEST_END:] + data
-        self._write(data)
-
-    def complete(self) -> None:
-        """
-        The whole answer has been written. One without a body has a head all the same.
-        """
-        self.end()
-        if not (self._request.startedWriting or self._request.gone):
-            self._set_head()
-
-    def _set_head(self) -> None:
-        # The upstream's headers keep its spelling, and skip Twisted's bookkeeping of names.
-        request = self._request
-        request.setResponseCode(self._status)
-        request.relayed_headers = self._headers
-        lines = []
-        for name, value in self._headers:
-            lowered = name.lower()
-            if lowered in _READ_BY_US:
-                request.responseHeaders.setRawHeaders(name, (value,))
-            else:
-                if lowered.startswith(_OPENAI_LIMITS):
-                    request.openai_limit_lines = b""
-                lines.append(b"%b: %b\r\n" % (name, value))
-        block = b"".join(lines)
-        if block.count(b"\n") != len(lines) or block.count(b"\r") != len(lines):
-            raise BackendError("The upstream's answer has a header with a line break in it.")
-        request.head_lines += block
-
-    def _between_events(self) -> bool:
-        return not self._tail or self._tail.endswith(_EVENT_ENDS)
-
-    def _last_words(self, error: ClaudeProxyError) -> bytes:
-        if not self._is_event_stream:
-            return b""
-        words = openai_error_event(error)
-        return words if self._between_events() else b"\n\n" + words
-
-
-@implementer(IEventSink)
-class FoldingSink:
-    """
-    Collects the events of a chat backend; the answer is sent in one piece when the turn is over.
-    """
-
-    def __init__(self, request: ProxyRequest, folder: Folder) -> None:
-        self._request = request
-        self._folder = folder
-
-    def flow_from(self, producer: IPushProducer) -> None:
-        """
-        Memory is never slow; how much is collected the backend's cap says.
-        """
-
-    def flow_ended(self) -> None:
-        """
-        See ``IFlow``.
-        """
-
-    def started(self, head: TurnHead) -> None:
-        """
-        See ``IEventSink``.
-        """
-        announce(self._request, head)
-
-    def event(self, event: StreamEvent) -> None:
-        """
-        See ``IEventSink``.
-        """
-        if type(event) is UsageReport:
-            self._request.usage = event.usage
-        self._folder.add(event)
-
-
-def _is_event_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """
-    Whether a body is a stream of events that something can be put into.
-    """
-    named = {name.lower(): value.lower() for name, value in headers}
-    return named.get(b"content-type", b"").startswith(b"text/event-stream") and b"content-encoding" not in named

@@ -9,23 +9,46 @@ import msgspec
 from claudeproxy.errors import ClaudeProxyError
 from claudeproxy.wire.sse import DONE, data_event
 
-__all__ = ["openai_error", "openai_error_event"]
+__all__ = ["anthropic_error", "error_object", "openai_error", "openai_error_event"]
+
+_ANTHROPIC_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+"""By status (https://docs.anthropic.com/en/api/errors); all others are ``api_error``."""
+
+
+def error_object(error: ClaudeProxyError) -> dict[str, str | None]:
+    """
+    Return OpenAI's error object; all four keys are there, for their clients show the message from no other shape.
+    """
+    return {
+        "message": _encodable(error.message),
+        "type": error.type,
+        "param": None if error.param is None else _encodable(error.param),
+        "code": error.code,
+    }
 
 
 def openai_error(error: ClaudeProxyError) -> bytes:
     """
-    Return OpenAI's error body; all four keys are there, for their clients show the message from no other shape.
+    Return OpenAI's error body.
     """
-    return msgspec.json.encode(
-        {
-            "error": {
-                "message": _encodable(error.message),
-                "type": error.type,
-                "param": None if error.param is None else _encodable(error.param),
-                "code": error.code,
-            }
-        }
-    )
+    return msgspec.json.encode({"error": error_object(error)})
+
+
+def anthropic_error(error: ClaudeProxyError) -> bytes:
+    """
+    Return Anthropic's error body.
+    """
+    kind = _ANTHROPIC_TYPES.get(error.status, "api_error")
+    return msgspec.json.encode({"type": "error", "error": {"type": kind, "message": _encodable(error.message)}})
 
 
 def openai_error_event(error: ClaudeProxyError) -> bytes:

@@ -10,7 +10,7 @@ import re
 
 from attrs import frozen
 
-__all__ = ["DONE", "EventDecoder", "EventTooLong", "ServerSentEvent", "comment", "data_event"]
+__all__ = ["DONE", "EventDecoder", "EventTooLong", "ServerSentEvent", "comment", "data_event", "named_event"]
 
 DONE = b"data: [DONE]\n\n"
 """The event that ends a stream of OpenAI's."""
@@ -24,6 +24,13 @@ def data_event(payload: bytes) -> bytes:
     Return an event that carries ``payload``; one of several lines becomes several ``data`` fields.
     """
     return b"data: " + b"\ndata: ".join(_LINE_END.split(payload)) + b"\n\n"
+
+
+def named_event(name: str, payload: bytes) -> bytes:
+    """
+    Return an event with a name that carries ``payload``.
+    """
+    return b"event: " + name.encode("ascii") + b"\n" + data_event(payload)
 
 
 def comment(text: str) -> bytes:
