@@ -62,6 +62,8 @@ class ProxyChannel(HTTPChannel):
 
     site: ProxySite
     transport: ITCPTransport
+    slow = False
+    """Whether the client does not read what is written to it."""
     _refused = False
     _secure = False
     _peer: IAddress | None = None
@@ -203,6 +205,20 @@ class ProxyChannel(HTTPChannel):
         """
         self.loseConnection()
         self._arm(_LINGER, self.transport.abortConnection)
+
+    def pauseProducing(self) -> None:
+        """
+        The connection's buffer is full.
+        """
+        self.slow = True
+        super().pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """
+        The connection's buffer has room again.
+        """
+        self.slow = False
+        super().resumeProducing()
 
     def isSecure(self) -> bool:
         """

@@ -52,7 +52,7 @@ _LAST_WORDS = 10.0
 @define(eq=False)
 class _Drain:
     """
-    Fires when the connection's buffer has room again, or its client is gone.
+    Fires when the connection's buffer has room again.
     """
 
     _drained: Deferred[None]
@@ -69,7 +69,10 @@ class _Drain:
         if not self._drained.called:
             self._drained.callback(None)
 
-    stopProducing = resumeProducing
+    def stopProducing(self) -> None:
+        """
+        See ``IPushProducer``: the client has left, which Klein tells the handler.
+        """
 
 
 @implementer(IPushProducer)
@@ -163,13 +166,12 @@ class Sink:
         every client reads the error before the end, those that drop what they have not read when a connection breaks,
         too. Where it cannot, the connection is cut without the end of the body, so that nobody takes it for complete.
         """
-        slow = self._paused
         self.end()
         request = self._request
         words = self._last_words(error)
         if words is not None:
             request.write(words)
-            if not slow or await self._drained():
+            if not request.channel.slow or await self._drained():
                 return
         gone = request.departure()
         if words is None:

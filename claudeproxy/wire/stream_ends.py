@@ -42,6 +42,9 @@ _EVENT_ENDS = (b"\n\n", b"\r\r", b"\n\r", b"\n\r\n", b"\r\r\n")
 _TAIL = 64
 """Bytes of what has come that are looked at again with what comes next: longer than any mark."""
 
+_BEFORE = b"\n"
+"""What counts as the end of a line before the first one."""
+
 _NAMED = rb'[\r\n](?:event: ?|data: ?\{ ?"type": ?")'
 """Where the name of an event begins: in its own line, or as the first key of the data."""
 
@@ -72,8 +75,7 @@ class RelayedStream:
 
     path: bytes
     _dialect: _Dialect = field(init=False)
-    _tail: bytes = field(init=False, default=b"\n")
-    _begun: bool = field(init=False, default=False)
+    _tail: bytes = field(init=False, default=_BEFORE)
     _over: bool = field(init=False, default=False)
     _failed: bool = field(init=False, default=False)
     _number: int = field(init=False, default=-1)
@@ -88,7 +90,6 @@ class RelayedStream:
 
         Complexity goal: O(bytes). This is the hot path, called once per chunk.
         """
-        self._begun = True
         window = self._tail + data
         self._tail = window[-_TAIL:]
         dialect = self._dialect
@@ -104,7 +105,7 @@ class RelayedStream:
         """
         Whether a whole event, or a comment, can follow here.
         """
-        return not self._begun or self._tail.endswith(_EVENT_ENDS)
+        return self._tail == _BEFORE or self._tail.endswith(_EVENT_ENDS)
 
     def last_words(self, error: ClaudeProxyError) -> bytes | None:
         """

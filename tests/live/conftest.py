@@ -88,10 +88,12 @@ async def whole(stub_openai: StubOpenAI, tmp_path: Path) -> AsyncIterator[Callab
     made: list[Whole] = []
 
     def make(mode: str = "normal", claude: dict[str, str] | None = None, upstream: str = "", **options: Any) -> Whole:
-        relay = {name: options.pop(name) for name in tuple(options) if name.endswith("_timeout")}
-        server = options.pop("server", None)
+        relay = {name: options.pop(name) for name in tuple(options) if name.endswith("_timeout") or "breaker" in name}
+        server, limits = options.pop("server", None), options.pop("limits", None)
         environ = {"CLAUDE_PATH": scripted_cli(tmp_path, mode, **options), **(claude or {})}
-        made.append(Whole.make(reactor, upstream or stub_openai.base_url, environ, server=server, **relay))
+        made.append(
+            Whole.make(reactor, upstream or stub_openai.base_url, environ, server=server, limits=limits, **relay)
+        )
         return made[-1]
 
     yield make

@@ -16,7 +16,7 @@ from claudeproxy.testing.openai import StubOpenAI
 from claudeproxy.testing.playing import End, RawAnswer
 from tests.live.claude import until
 from tests.live.whole import Client, Whole, request
-from tests.memory.wire import KEY, chat_body, parse
+from tests.memory.wire import KEY, chat_body
 
 Make = Callable[..., Whole]
 CHAT = "/v1/chat/completions"
@@ -169,11 +169,12 @@ async def test_a_client_that_never_reads(whole: Make, stub_openai: StubOpenAI, m
     await until(reactor, lambda: held() == 1)
     await until(reactor, lambda: held() == 0)
     client.socket.resumeProducing()
-    await until(reactor, lambda: client.lost)
-    answer, _ = parse(client.data, closing=True)
+    answer = await client.answer()
 
-    assert (200, False) == (answer.status, answer.complete)
-    assert b'"code":"timeout"' in answer.body[-1000:]
+    # The relay was within an event, to which nothing can be added.
+    turn = model == "sonnet"
+    assert (200, turn, not turn) == (answer.status, answer.complete, client.lost)
+    assert turn == (b'"code":"timeout"' in answer.body[-1000:])
     assert len(answer.body) < 500 * len(piece)
     await house.claude.all_ended()
     await house.at_rest()

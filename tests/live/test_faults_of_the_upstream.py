@@ -83,7 +83,7 @@ def check(house: Whole, answer: Answer, status: int, code: str, begun: bytes | N
         assert code == answer.error["code"]
     elif answer.headers["content-type"] == "text/event-stream":
         first, error, done, rest = answer.body.split(b"\n\n")
-        assert (begun, b"data: [DONE]", b"", False) == (first + b"\n\n", done, rest, answer.complete)
+        assert (begun, b"data: [DONE]", b"", True) == (first + b"\n\n", done, rest, answer.complete)
         assert b'"code":"%b"' % code.encode() in error
     else:
         assert (begun, False) == (answer.body, answer.complete)

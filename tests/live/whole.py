@@ -15,7 +15,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from claudeproxy.config import ServerConfig
+from claudeproxy.config import LimitsConfig, ServerConfig
 from claudeproxy.web.request import ProxyRequest
 from tests.live.claude import LiveBackend, until
 from tests.live.relaying import LiveRelay
@@ -36,7 +36,7 @@ def request(method: str, path: str, body: bytes = b"", headers: Mapping[str, str
 
 def outcome(answer: Answer) -> tuple[int, str, str]:
     """
-    Status, error code and text of a chat's answer, streamed or not; an answer that broke off is not complete.
+    Status, error code and text of a chat's answer, streamed or not; each has the proper end of its body.
     """
     if answer.headers["content-type"] == "application/json":
         assert answer.complete
@@ -47,7 +47,7 @@ def outcome(answer: Answer) -> tuple[int, str, str]:
     assert events.pop() == "[DONE]"
     chunks = [json.loads(event) for event in events]
     code = str(chunks.pop()["error"]["code"]) if "error" in chunks[-1] else ""
-    assert answer.complete == (code == "")
+    assert answer.complete
     text = "".join(choice["delta"].get("content", "") for chunk in chunks for choice in chunk["choices"])
     return answer.status, code, text
 
@@ -121,7 +121,14 @@ class Whole:
 
     @classmethod
     def make(
-        cls, reactor: Any, upstream: str, claude: Mapping[str, str], *, server: ServerConfig | None = None, **relay: Any
+        cls,
+        reactor: Any,
+        upstream: str,
+        claude: Mapping[str, str],
+        *,
+        server: ServerConfig | None = None,
+        limits: LimitsConfig | None = None,
+        **relay: Any,
     ) -> Whole:
         """
         All of it, listening.
@@ -135,6 +142,7 @@ class Whole:
         house = House(
             clock=reactor,
             server=server or ServerConfig(),
+            limits=limits or LimitsConfig(),
             backend=backend.backend,  # type: ignore[arg-type]  # the real one
             relay=live_relay.relay,  # type: ignore[arg-type]
         )

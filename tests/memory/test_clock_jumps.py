@@ -120,5 +120,5 @@ def test_a_stop(house: House, jump: Callable[[House], None]) -> None:
     house.clock.advance(HOUR + 11)
 
     assert house.backend.turn.cancelled
-    wire.close()
+    assert b"server_shutting_down" in wire.answer().body
     assert stopped.called

@@ -17,7 +17,7 @@ from claudeproxy.errors import (
     UsageLimitReached,
 )
 from tests.guard import LoggedFailures
-from tests.memory.wire import House, chat_body
+from tests.memory.wire import House, Wire, chat_body
 
 SECURITY = {
     "x-content-type-options": "nosniff",
@@ -290,7 +290,7 @@ def test_a_strange_host(house: House, host: str) -> None:
 
 
 def test_an_error_in_a_stream(house: House) -> None:
-    """After the first byte the stream ends with the error and [DONE], and its body is never completed."""
+    """After the first byte the stream ends with the error and [DONE], and then its body ends properly."""
     wire = house.connect()
     wire.send("POST", "/v1/chat/completions", chat_body(stream=True))
     turn = house.backend.turn
@@ -302,21 +302,51 @@ def test_an_error_in_a_stream(house: House) -> None:
     *_, event, done = answer.body.split(b"\n\n")[:-1]
     assert "capacity_exceeded" == json.loads(event.removeprefix(b"data: "))["error"]["code"]
     assert b"data: [DONE]" == done
-    assert (200, False, True) == (answer.status, answer.complete, wire.closing)
-    wire.close()
+    assert (200, True, False) == (answer.status, answer.complete, wire.closing)
     assert (200, "capacity_exceeded") == (house.access["status"], house.access["error"])
 
 
 def test_a_client_that_does_not_read_the_error(house: House) -> None:
-    """A broken stream's client is cut off when it does not take the last words within ten seconds."""
-    wire = house.connect()
-    wire.send("POST", "/v1/chat/completions", chat_body(stream=True))
-    house.backend.turn.start()
-    house.backend.turn.say("Hel")
+    """A slow client of a broken stream is cut off when it does not take the error event within ten seconds."""
+    wire = slow_client(house)
     house.backend.turn.fail(CapacityExceeded("gone"))
     house.clock.advance(9.9)
     assert not wire.transport.aborted
     house.clock.advance(0.2)
 
     assert wire.transport.aborted
+    assert not wire.answer().complete
     wire.close()
+
+
+def test_a_client_that_reads_the_error_late(house: House) -> None:
+    """When a slow client catches up in time, the body ends properly for it, too, and its connection stays."""
+    wire = slow_client(house)
+    house.backend.turn.fail(CapacityExceeded("gone"))
+    house.clock.advance(9.9)
+    wire.transport.producer.resumeProducing()
+
+    answer = wire.answer()
+    assert (True, False) == (answer.complete, wire.closing)
+    assert answer.body.endswith(b"data: [DONE]\n\n")
+    house.clock.advance(1)
+    assert not wire.transport.aborted
+
+
+def test_a_client_that_leaves_before_it_reads_the_error(house: House) -> None:
+    """A slow client that leaves ends the wait for it."""
+    wire = slow_client(house)
+    house.backend.turn.fail(CapacityExceeded("gone"))
+    wire.leave()
+
+    assert (0, "capacity_exceeded") == (house.drain.in_flight, house.access["error"])
+
+
+def slow_client(house: House) -> Wire:
+    """A client whose stream has begun, and that does not read it."""
+    wire = house.connect()
+    wire.send("POST", "/v1/chat/completions", chat_body(stream=True))
+    house.backend.turn.start()
+    house.backend.turn.say("Hel")
+    wire.transport.producer.pauseProducing()
+    return wire

@@ -66,12 +66,12 @@ def broke_within_the_answer(house: House, wire: Wire) -> None:
     house.backend.turn.start()
     house.backend.turn.say("Hello")
     house.backend.turn.fail(BackendError("no"))
-    wire.close()
 
 
 def heard_nothing_of_the_end(house: House, wire: Wire) -> None:
     house.backend.turn.start()
     house.backend.turn.say("Hello")
+    wire.transport.producer.pauseProducing()
     house.backend.turn.fail(BackendError("no"))
     house.clock.advance(10)
     wire.close()
@@ -100,7 +100,6 @@ def broke_off(house: House, wire: Wire) -> None:
     house.relay.exchange.head(200, EVENTS)
     house.relay.exchange.send(b"data: 1\n\n")
     house.relay.exchange.fail(UpstreamUnreachable("no"))
-    wire.close()
 
 
 def left_the_relay(house: House, wire: Wire) -> None:

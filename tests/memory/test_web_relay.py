@@ -149,11 +149,9 @@ def test_the_upstream_fails_before_its_first_byte(house: House) -> None:
     assert "openai-passthrough" == answer.headers["x-backend-mode"]
 
 
-@pytest.mark.parametrize(
-    ("sent", "separator"), [((b"data: 1\n\n",), b""), ((b"data: 1\n", b"\n"), b""), ((b"data: 1\n\nda",), b"\n\n")]
-)
-def test_the_upstream_dies_in_a_stream(house: House, sent: tuple[bytes, ...], separator: bytes) -> None:
-    """A stream that breaks off ends with an error event of its own, and its body is never completed."""
+@pytest.mark.parametrize("sent", [(b"data: 1\n\n",), (b"data: 1\n", b"\n"), (b": hi\r\n\r", b"\n"), ()])
+def test_the_upstream_dies_between_two_events(house: House, sent: tuple[bytes, ...]) -> None:
+    """A stream that breaks off ends with an error event of its own, and then its body ends properly."""
     wire = relay(house)
     house.relay.exchange.head(200, EVENTS)
     house.relay.exchange.send(*sent)
@@ -161,11 +159,37 @@ def test_the_upstream_dies_in_a_stream(house: House, sent: tuple[bytes, ...], se
 
     answer = wire.answer()
     rest = answer.body.removeprefix(b"".join(sent))
-    assert rest.startswith(separator + b"data: ")
+    assert rest.startswith(b"data: ")
     assert rest.endswith(b"\n\ndata: [DONE]\n\n")
-    error = json.loads(rest.removeprefix(separator).split(b"\n\n")[0].removeprefix(b"data: "))["error"]
+    error = json.loads(rest.split(b"\n\n")[0].removeprefix(b"data: "))["error"]
     assert "connection_error" == error["code"]
-    assert (False, True) == (answer.complete, wire.closing)
+    assert (True, False) == (answer.complete, wire.closing)
+    assert (200, {"status": "alive"}) == ((again := house.ask("GET", "/health/live")).status, again.json)
+    wire.leave()
+
+
+@pytest.mark.parametrize("sent", [b"data: 1\n\nda", b"data: 1\n", b"data: 1\r\n", b": comment", b"data: \xc3"])
+def test_the_upstream_dies_within_an_event(house: House, sent: bytes) -> None:
+    """An error event would become a part of what was begun, so the connection is cut without the end of the body."""
+    wire = relay(house)
+    house.relay.exchange.head(200, EVENTS)
+    house.relay.exchange.send(sent)
+    house.relay.exchange.fail(UpstreamUnreachable("broke off"))
+
+    answer = wire.answer()
+    assert (sent, False, True) == (answer.body, answer.complete, wire.closing)
+    wire.close()
+
+
+def test_the_upstream_dies_in_a_stream_of_known_length(house: House) -> None:
+    """Nothing can be added to a body whose length was told."""
+    wire = relay(house)
+    house.relay.exchange.head(200, [*EVENTS, (b"Content-Length", b"100")])
+    house.relay.exchange.send(b"data: 1\n\n")
+    house.relay.exchange.fail(UpstreamUnreachable("broke off"))
+
+    answer = wire.answer()
+    assert (b"data: 1\n\n", False, True) == (answer.body, answer.complete, wire.closing)
     wire.close()
 
 

@@ -105,8 +105,9 @@ def test_a_client_that_never_reads(house: House) -> None:
     house.clock.advance(1)
 
     answer = wire.answer()
+    # It was in the middle of an event.
     assert (True, False) == (wire.closing, answer.complete)
-    assert b'"code":"timeout"' in answer.body and answer.body.endswith(b"data: [DONE]\n\n")
+    assert b"timeout" not in answer.body
     wire.close()
     assert "timeout" == house.access["error"]
 
@@ -118,6 +119,6 @@ def test_a_stop(house: House) -> None:
     stopped = ensureDeferred(house.drain.stop(5.0))
     house.clock.advance(5)
 
-    assert b'"code":"server_shutting_down"' in wire.answer().body
+    assert not wire.answer().complete
     wire.close()
     assert stopped.called
