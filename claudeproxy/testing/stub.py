@@ -118,6 +118,12 @@ class Stub:
         """
         self._scripted[path].extend(answers)
 
+    def forget_script(self, path: str) -> None:
+        """
+        Drop the scripted answers for ``path`` that nobody has asked for.
+        """
+        self._scripted.pop(path, None)
+
     def next_request(self) -> Deferred[RecordedRequest]:
         """
         Return a Deferred that fires with the next request to arrive.

@@ -36,6 +36,7 @@ __all__ = [
     "Turn",
     "broken_turn",
     "call",
+    "error_event",
     "start",
     "stop",
     "text",
@@ -124,8 +125,13 @@ PLACES = {
 }
 
 
+def error_event(kind: str, message: str) -> bytes:
+    """An error within a stream."""
+    return _event("error", error={"type": kind, "message": message})
+
+
 def _error(kind: str, message: str) -> list[Step]:
-    return [_event("error", error={"type": kind, "message": message}), End.FINISH]
+    return [error_event(kind, message), End.FINISH]
 
 
 ENDINGS: dict[str, list[Step]] = {

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 
-from claudeproxy.backends.claude.answers.failures import failure_of, reset_time
+from claudeproxy.backends.claude.answers.failures import failure_of
 from claudeproxy.backends.claude.answers.usage_limits import UsageLimits
 from claudeproxy.core.events import Usage
 from claudeproxy.core.health import UsageLimit
@@ -152,12 +152,3 @@ def test_a_time_that_cannot_be_is_not_believed(resets_at: float) -> None:
 
     assert [limit.kind for limit in limits.current()] == ["five_hour"]
     assert limits.wait(resets_at) == 60.0
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [("Claude AI usage limit reached|1795253324", 1795253324.0), ("usage limit reached", None), ("limit|17", None)],
-)
-def test_the_time_in_a_text(text: str, told: float | None) -> None:
-    """An older CLI writes the reset time behind its text."""
-    assert reset_time(text) == told

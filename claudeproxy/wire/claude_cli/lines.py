@@ -154,6 +154,10 @@ class TurnResult:
     """Since the process started."""
     usage_limited: bool = False
     """Whether the CLI says that it failed for the account's usage limit."""
+    api_type: str | None = None
+    """The type of the API's error, for example ``invalid_request_error``. Of one that came as an event of a stream it
+    is all that there is, but for rate_limit_error and overloaded_error, which have a status, too (observed, CLI
+    2.1.329)."""
 
 
 Line = (
@@ -246,6 +250,7 @@ class _Assistant(msgspec.Struct):
     is_api_error_message: Any = None
     api_error_status: int | None = None
     api_error: str | None = None
+    api_error_type: str | None = None
     api_error_params: _ErrorParams | None = None
 
 
@@ -260,6 +265,7 @@ class _Result(msgspec.Struct):
     total_cost_usd: float | None = None
     errors: list[Any] | None = None
     api_error: str | None = None
+    api_error_type: str | None = None
 
 
 class _Version(msgspec.Struct):
@@ -377,6 +383,7 @@ def _api_failure(answer: _Assistant) -> TurnResult | None:
             api_error_status=answer.api_error_status,
             result="".join(text for text in texts if isinstance(text, str)),
             api_error=answer.api_error,
+            api_error_type=answer.api_error_type,
         )
     )
 
@@ -393,6 +400,7 @@ def _result(result: _Result) -> TurnResult:
         usage=(result.usage or TokenCounts()).usage(),
         total_cost_usd=result.total_cost_usd or 0.0,
         usage_limited=result.api_error == "usage_limit_reached",
+        api_type=result.api_error_type,
     )
 
 

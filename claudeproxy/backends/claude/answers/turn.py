@@ -14,8 +14,9 @@ from twisted.python.failure import Failure
 
 from claudeproxy.backends.claude.answers.answer import Answer
 from claudeproxy.backends.claude.answers.blanks import is_blank
-from claudeproxy.backends.claude.answers.failures import failure_of, reset_time
+from claudeproxy.backends.claude.answers.failures import failure_of, filter_reason
 from claudeproxy.backends.claude.answers.forms import Form
+from claudeproxy.backends.claude.answers.reset_times import reset_time
 from claudeproxy.backends.claude.answers.stops import Stops
 from claudeproxy.backends.claude.answers.usage_limits import UsageLimits
 from claudeproxy.backends.claude.answers.wholeness import ResponseCut, Wholeness
@@ -236,8 +237,7 @@ class Turn:
         if self._stops.found:
             # The CLI goes on, and nobody will say how much the model has said.
             self._form = None
-            tokens = -(-self._bytes // _BYTES_OF_A_TOKEN)
-            self._finish(evolve(self._input_usage, output_tokens=tokens), FinishReason.STOP, clean=False)
+            self._finish(self._estimated(), FinishReason.STOP, clean=False)
 
     def _show(self, text: str) -> None:
         if text:
@@ -334,8 +334,20 @@ class Turn:
         """
         The API, or the CLI itself, has failed.
         """
-        resets_at = self._resets_at if self._resets_at is not None else reset_time(result.text)
+        reason = filter_reason(result)
+        if reason is not None:
+            self._refusal = reason
+            self._finish(self._estimated(result.total_cost_usd), FinishReason.CONTENT_FILTER, clean=False)
+            return
+        resets_at = self._resets_at if self._resets_at is not None else reset_time(result.text, self._limits.now())
         self.fail(failure_of(result, self._limits.wait(resets_at)))
+
+    def _estimated(self, total_cost_usd: float | None = None) -> Usage:
+        """
+        Return the usage of a response that was stopped before the API had counted it.
+        """
+        cost = None if total_cost_usd is None else self._charge(total_cost_usd)
+        return evolve(self._input_usage, output_tokens=-(-self._bytes // _BYTES_OF_A_TOKEN), cost_usd=cost)
 
     def _complete(self, reason: FinishReason) -> None:
         """

@@ -31,6 +31,12 @@ class UsageLimits:
     _clock: IReactorTime
     _by_kind: dict[str, UsageLimit] = field(init=False, factory=dict)
 
+    def now(self) -> float:
+        """
+        Return the time, in seconds since the epoch.
+        """
+        return self._clock.seconds()
+
     def note(self, limit: UsageLimit) -> None:
         """
         Take the news of one limit. Without a time it says nothing that lasts: the API is just busy.

@@ -1,0 +1,115 @@
+"""
+Errors of Anthropic's API that come as a status or as an event of the stream, on the real CLI.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+import pytest_twisted
+from twisted.internet.defer import Deferred
+
+from claudeproxy.backends.claude.answers.api_errors import STATUS_OF_TYPE
+from claudeproxy.core.chat import AnswerFormat, TurnSettings
+from claudeproxy.core.events import FinishReason
+from claudeproxy.errors import ClaudeProxyError, RequestRefused, UsageLimitReached
+from claudeproxy.testing.anthropic import StubAnthropic
+from claudeproxy.testing.playing import End, RawAnswer
+from tests.live.breaking import EVENTS, PLACES, broken_turn, error_event, start, text
+from tests.live.claude import LiveBackend, Make, RecordingSink, chat
+
+FILTERED = "Output blocked by content filtering policy"
+
+
+def status(kind: str, message: str = "some words") -> RawAnswer:
+    """An error as a status."""
+    return RawAnswer.json({"type": "error", "error": {"type": kind, "message": message}}, status=STATUS_OF_TYPE[kind])
+
+
+def event(kind: str, message: str = "some words") -> RawAnswer:
+    """An error in the place of the first event."""
+    return RawAnswer(200, EVENTS, (error_event(kind, message), End.FINISH), chunked=True)
+
+
+async def failure(live: LiveBackend, stub: StubAnthropic, *answers: RawAnswer) -> tuple[ClaudeProxyError, int]:
+    """The error of a turn, and how often the API was asked."""
+    before = len(stub.requests)
+    stub.script("/v1/messages", *answers)
+    with pytest.raises(ClaudeProxyError) as raised:
+        await live.backend.open(chat("hello"), RecordingSink())
+    stub.forget_script("/v1/messages")
+    return raised.value, len(stub.requests) - before
+
+
+@pytest.mark.parametrize("kind", STATUS_OF_TYPE)
+@pytest_twisted.ensureDeferred
+async def test_an_event_is_what_the_status_is(claude: Make, stub_anthropic: StubAnthropic, kind: str) -> None:
+    """The same error has the same class, message and advice to retry, as a status and as the first event."""
+    live = claude()
+    as_status, _ = await failure(live, stub_anthropic, *[status(kind)] * 5)
+    as_event, asked = await failure(live, stub_anthropic, *[event(kind)] * 5)
+
+    assert type(as_event) is type(as_status)
+    assert (as_event.message, as_event.param) == (as_status.message, as_status.param)
+    assert (as_event.retry_after, as_event.permanent) == (as_status.retry_after, as_status.permanent)
+    assert asked == 1
+
+
+@pytest.mark.parametrize("place", ["a message without content", "a text", "a thought and half a text", "a call"])
+@pytest.mark.parametrize("state", ["fresh", "parked"])
+@pytest_twisted.ensureDeferred
+async def test_filtered_output(claude: Make, stub_anthropic: StubAnthropic, place: str, state: str) -> None:
+    """What was said before the content filter is passed on, and the response ends with content_filter."""
+    ending = [error_event("invalid_request_error", FILTERED), End.FINISH]
+    turn = await broken_turn(claude(), stub_anthropic, state, PLACES[place], ending)
+
+    assert turn.error is None
+    assert (turn.sink.text, turn.requests) == (PLACES[place].text, 1)
+    assert (turn.sink.finished.reason, turn.sink.finished.refusal) == (FinishReason.CONTENT_FILTER, FILTERED)
+    assert turn.sink.usage.usage.input_tokens == 3
+
+
+@pytest_twisted.ensureDeferred
+async def test_filtered_before_the_first_event(claude: Make, stub_anthropic: StubAnthropic) -> None:
+    """Where the filter answers with a status, the response is empty and ends the same way."""
+    stub_anthropic.script("/v1/messages", *[status("invalid_request_error", FILTERED)] * 5)
+    sink = RecordingSink()
+    await claude().backend.open(chat("hello"), sink)
+
+    assert (sink.text, sink.finished.reason) == ("", FinishReason.CONTENT_FILTER)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_refusal_within_a_response_is_not_asked_again(claude: Make, stub_anthropic: StubAnthropic) -> None:
+    """What the API refuses after a part of the response was sent is no reason to ask in another form."""
+    live = claude()
+    sink = RecordingSink()
+    reached: Deferred[None] = Deferred()
+    sink.on_event = lambda _: None if reached.called else reached.callback(None)
+    refusal = error_event("invalid_request_error", "output_config.format: not supported")
+    begun = start() + text(0, '{"a"', whole=False)
+    stub_anthropic.script("/v1/messages", RawAnswer(200, EVENTS, (begun, reached, refusal, End.FINISH), chunked=True))
+    settings = TurnSettings(format=AnswerFormat({"type": "object", "properties": {"a": {"type": "integer"}}}))
+    with pytest.raises(RequestRefused) as raised:
+        await live.backend.open(chat("hello", settings=settings), sink)
+
+    assert raised.value.param == "response_format"
+    assert (sink.text, len(stub_anthropic.requests)) == ('{"a"', 1)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_limit_with_a_date(claude: Make, stub_anthropic: StubAnthropic) -> None:
+    """The client is told until when, and not to try before."""
+    text = "You have reached your specified API usage limits. You will regain access on 2099-01-01 at 00:00 UTC."
+    live = claude()
+    far, _ = await failure(live, stub_anthropic, *[status("invalid_request_error", text)] * 5)
+    soon = live.clock.seconds() + 3 * 86400
+    near_text = text.replace("2099-01-01 at 00:00", datetime.fromtimestamp(soon, UTC).strftime("%Y-%m-%d at %H:%M"))
+    near, _ = await failure(live, stub_anthropic, *[status("rate_limit_error", near_text)] * 5)
+
+    # A date that cannot be, more than a year ahead, is not believed.
+    assert isinstance(far, UsageLimitReached)
+    assert isinstance(near, UsageLimitReached)
+    assert near.retry_after == pytest.approx(3 * 86400, abs=120)
+    assert near.permanent
