@@ -50,6 +50,7 @@ from claudeproxy.store.keeper import SessionKeeper
 from claudeproxy.store.keys import ConfiguredKeys
 from claudeproxy.store.session_file import SessionFile
 from claudeproxy.store.sessions import MemorySessionStore
+from claudeproxy.store.state_lock import StateDirInUse, StateLock
 from claudeproxy.web.access_log import AccessLog
 from claudeproxy.web.app import ProxyApp, make_site
 from claudeproxy.web.site import ProxySite
@@ -99,6 +100,8 @@ class Daemon(Service):
     """What is printed once it listens, from its first URL."""
     _keeper: SessionKeeper | None
     """What the sessions outlive the daemon by."""
+    _state_lock: StateLock | None
+    """Keeps a second daemon off the state directory."""
     _afterwards: Callable[[], Deferred[Any]]
     """Called at the very end of a stop."""
     _reload: Callable[[], None]
@@ -112,6 +115,8 @@ class Daemon(Service):
         ensureDeferred(self._start()).addErrback(self._give_up)
 
     async def _start(self) -> None:
+        if self._state_lock is not None:
+            self._state_lock.acquire()
         urls = await self._listeners.listen(cast(Any, self._site))
         # All that the imports made stays for ever; the collector need not look at it again with every request's refuse.
         gc.collect()
@@ -137,7 +142,7 @@ class Daemon(Service):
         End the program, in which nothing runs yet. Twisted has no way to say with which status it shall.
         """
         # Not sys.stderr, which is the log once the reactor runs.
-        if failure.check(ConfigError):
+        if failure.check(ConfigError, StateDirInUse):
             print(f"claudeproxy: {failure.value}", file=sys.__stderr__, flush=True)
         else:
             failure.printTraceback(sys.__stderr__)
@@ -182,6 +187,9 @@ class Daemon(Service):
     async def _keep(self) -> None:
         if self._keeper is not None:
             await self._keeper.stop()
+        # Not if that was cut short: its thread may still be writing. Then the lock ends with the process.
+        if self._state_lock is not None:
+            self._state_lock.release()
 
     def _hurry(self) -> None:
         self._log.warn("The stop takes too long: processes are killed, and connections broken.")
@@ -219,7 +227,9 @@ def build(
         greet, afterwards = lambda url: stubs.greeting(url, shown), stubs.stop
     sessions = MemorySessionStore(reactor, config.sessions.ttl, config.sessions.max_age, config.sessions.max_bytes)
     # A demo leaves nothing behind.
-    keeper = None if demo else SessionKeeper(reactor, sessions, SessionFile(Path(config.server.state_dir)))
+    state_dir = Path(config.server.state_dir)
+    keeper = None if demo else SessionKeeper(reactor, sessions, SessionFile(state_dir))
+    state_lock = None if demo else StateLock(state_dir)
     claude = claude_backend(reactor, reactor, config, os.environ, sessions)
     connect_timeout = config.upstream.connect_timeout
     upstream_client = UpstreamClient(
@@ -272,6 +282,7 @@ def build(
         partial(_concerns, config),
         greet,
         keeper,
+        state_lock,
         afterwards,
         Reload(read, config, use, listeners.renewal),
     )

@@ -240,6 +240,25 @@ async def test_a_session_goes_on_after_a_restart(
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_second_daemon_on_a_state_directory_does_not_start(
+    start: Start, both: dict[str, str], tmp_path: Path
+) -> None:
+    """It names the directory and the holder's process; a killed holder leaves no lock behind."""
+    settings = {**both, "STATE_DIR": str(tmp_path / "state")}
+    first = start(settings)
+    await first.url()
+    refused = await start(settings).ended()
+
+    assert refused.code == 1
+    assert refused.err.count("\n") == 1
+    assert str(tmp_path / "state") in refused.err
+    assert f"process {first.pid})" in refused.err
+    assert not refused.out.count("listening at")
+    await first.kill(signal.SIGKILL)
+    await start(settings).url()
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_taken_port_is_one_line_and_status_one(start: Start, stub_openai: StubOpenAI) -> None:
     """A port that is in use ends the daemon at once, with its name."""
     ended = await start({"PORT": str(stub_openai.port)}).ended()

@@ -99,8 +99,12 @@ class Claims:
             touched=now,
         )
         await self._locks.acquire(session.session_id)
-        # Its id is known to the client before its first turn ends.
-        self._sessions.put(session)
+        try:
+            # Its id is known to the client before its first turn ends.
+            self._sessions.put(session)
+        except BaseException:
+            self._locks.release(session.session_id)
+            raise
         return ClaimedTurn(session, created=True, new=new, prefill=prefill)
 
     def release(self, turn: ClaimedTurn) -> None:
@@ -138,18 +142,19 @@ class Claims:
             answered, _ = split_history(session.messages)
             new = _unheard(session, request, as_called(answered, history, new))
             check_results(session.messages, new)
-        except (SessionNotFound, InvalidValue):
+            changed = evolve(
+                session,
+                model=request.backend_model,
+                system=request.system or session.system,
+                tools=_offered(session.tools, request.tools),
+                # What one model thought another one does not take back.
+                messages=session.messages if request.backend_model == session.model else _shown(session.messages),
+            )
+            return ClaimedTurn(changed, created=False, new=new, prefill=prefill)
+        except BaseException:
+            # Whatever it is: nobody else would release the session.
             self._locks.release(session_id)
             raise
-        changed = evolve(
-            session,
-            model=request.backend_model,
-            system=request.system or session.system,
-            tools=_offered(session.tools, request.tools),
-            # What one model thought another one does not take back.
-            messages=session.messages if request.backend_model == session.model else _shown(session.messages),
-        )
-        return ClaimedTurn(changed, created=False, new=new, prefill=prefill)
 
     def _known(self, session_id: str, tenant: str) -> Session:
         session = self._sessions.get(session_id, tenant)
