@@ -47,8 +47,8 @@ _PREFIX = re.compile(
 """What the CLI puts before the API's reason."""
 _ADVICE = re.compile(
     r"(?<![\w/])/(?:login|model|clear|compact|usage-credits|feedback|upgrade|rate-limit-options)(?![\w/-])"
-    r"|--model\b|press esc|\bre-read\b|compact the conversation|Try using a CLI tool|pdftotext|usually temporary|inference gateway"
-    r"|\btry again\b|^Learn more: |Remove older images",
+    r"|--model\b|press esc|\bre-read\b|compact the conversation|Try using a CLI tool|pdftotext|usually temporary"
+    r"|inference gateway|\btry again\b|^Learn more: |Remove older images",
     re.IGNORECASE,
 )
 """Sentences for a person at a terminal."""

@@ -194,8 +194,8 @@ class Turn:
                     self._resets_at = limit.resets_at
                 if failure is not None and self._call_ids and not self._stands:
                     # No result line follows: the CLI waits for the tools' results, and would then ask the API again.
-                    self._kill()
                     self._failed(failure)
+                    self._kill()
             case Resend() if not self._stands:
                 self._wholeness.resend()
             case _:
