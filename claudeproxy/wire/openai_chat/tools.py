@@ -7,6 +7,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from msgspec import Raw
+
 from claudeproxy.core.tools import Tool, ToolChoice, ToolUse
 from claudeproxy.wire.openai_chat.schema import (
     ChatCompletionRequest,
@@ -16,12 +18,12 @@ from claudeproxy.wire.openai_chat.schema import (
     NamedTool,
     ToolDefinition,
 )
-from claudeproxy.wire.validation import check_nesting, invalid, missing, unsupported
+from claudeproxy.wire.openai_chat.schemas import fit_tool_schema
+from claudeproxy.wire.validation import invalid, missing, unsupported
 
 __all__ = ["decode_tool_choice", "decode_tools", "has_legacy_calls"]
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_NO_ARGUMENTS = {"type": "object", "properties": {}}
 
 
 def decode_tools(request: ChatCompletionRequest) -> tuple[Tool, ...]:
@@ -101,8 +103,12 @@ def _tool(tool: ToolDefinition, param: str) -> Tool:
 def _function(function: FunctionDefinition, param: str) -> Tool:
     if not _NAME.fullmatch(function.name):
         raise invalid(f"{param}.name", "1 to 64 letters, digits, underscores or dashes")
-    schema = function.parameters or _NO_ARGUMENTS
-    if schema.get("type", "object") != "object":
-        raise invalid(f"{param}.parameters", "a JSON Schema of type 'object'")
-    check_nesting(schema, f"{param}.parameters")
-    return Tool(function.name, function.description or "", {"type": "object", **schema}, function.strict)
+    fitted = fit_tool_schema(function.parameters or {"properties": Raw(b"{}")}, f"{param}.parameters")
+    return Tool(
+        function.name,
+        function.description or "",
+        fitted.schema,
+        function.strict,
+        fitted.names.renamed,
+        fitted.names.wrapper,
+    )

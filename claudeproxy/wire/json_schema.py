@@ -1,0 +1,442 @@
+"""
+JSON Schemas of every draft, rewritten to draft 2020-12.
+
+Clients send what their libraries make: tuples as arrays in ``items``, ``exclusiveMinimum: true``, ``required`` within a
+property. Anthropic's API takes draft 2020-12 alone. What earlier drafts meant is said in its words; what is a schema of
+no draft is refused, with the keyword's name and what it may be.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from claudeproxy.wire.numbers import LongNumber
+
+__all__ = ["RENAMED", "Schema", "SchemaFault", "describe", "modernise", "refer_anew", "subschemas"]
+
+Schema = dict[str, Any]
+
+SINGLES = (
+    "additionalProperties",
+    "contains",
+    "contentSchema",
+    "else",
+    "if",
+    "items",
+    "not",
+    "propertyNames",
+    "then",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+)
+"""Keywords whose value is a schema."""
+ARRAYS = ("allOf", "anyOf", "oneOf", "prefixItems")
+"""Keywords whose value is an array of schemas."""
+MAPS = ("$defs", "definitions", "dependentSchemas", "patternProperties", "properties")
+"""Keywords whose value is an object of schemas."""
+
+RENAMED = ("dependentSchemas", "properties")
+"""Those of them whose members are named as properties are."""
+
+_TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
+_ANCHOR = re.compile(r"[A-Za-z_][-A-Za-z0-9._]*")
+_LONGEST_NUMBER = 200
+
+_Check = tuple[str, Callable[[Any], bool]]
+
+
+class SchemaFault(Exception):
+    """
+    What is no JSON Schema of draft 2020-12, and cannot be made one.
+
+    :param place: where in the schema, as a JSON pointer; empty for the schema itself.
+    :param keyword: at fault there.
+    :param allowed: what its value may be, or what is to be done about it.
+    """
+
+    def __init__(self, place: str, keyword: str, allowed: str) -> None:
+        super().__init__(f"{place}/{keyword}: {allowed}")
+        self.place = place
+        self.keyword = keyword
+        self.allowed = allowed
+
+
+# -- What a keyword may be ----------------------------------------------------
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_count(value: Any) -> bool:
+    return _is_number(value) and value >= 0 and value == int(value)
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value) and len(set(value)) == len(value)
+
+
+def _is_types(value: Any) -> bool:
+    return value in _TYPES if isinstance(value, str) else bool(value) and _is_names(value) and set(value) <= {*_TYPES}
+
+
+def _is_string(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+_STRING: _Check = ("a string", _is_string)
+_NUMBER: _Check = ("a number", _is_number)
+_COUNT: _Check = ("an integer of at least 0", _is_count)
+_BOOLEAN: _Check = ("true or false", lambda value: isinstance(value, bool))
+_ARRAY: _Check = ("an array", lambda value: isinstance(value, list))
+_ANY: _Check = ("anything", lambda value: True)
+_SCHEMA: _Check = ("a schema: an object, true or false", lambda value: isinstance(value, dict | bool))
+_NAMES: _Check = ("an array of different strings", _is_names)
+
+_KEYWORDS: Mapping[str, _Check] = {
+    "$anchor": ("a letter or _, and after it letters, digits, -, _ and .", lambda value: _fits(_ANCHOR, value)),
+    "$comment": _STRING,
+    "$dynamicAnchor": ("a letter or _, and after it letters, digits, -, _ and .", lambda value: _fits(_ANCHOR, value)),
+    "$dynamicRef": _STRING,
+    "$id": ("a URI without a fragment", lambda value: isinstance(value, str) and "#" not in value[:-1]),
+    "$recursiveAnchor": ("a letter or _, and after it letters, digits, -, _ and .", lambda v: _fits(_ANCHOR, v)),
+    "$recursiveRef": _STRING,
+    "$ref": _STRING,
+    "$schema": _STRING,
+    "$vocabulary": (
+        "an object of booleans",
+        lambda value: isinstance(value, dict) and all(isinstance(each, bool) for each in value.values()),
+    ),
+    "const": _ANY,
+    "contentEncoding": _STRING,
+    "contentMediaType": _STRING,
+    "default": _ANY,
+    "dependentRequired": (
+        "an object of arrays of different strings",
+        lambda value: isinstance(value, dict) and all(_is_names(each) for each in value.values()),
+    ),
+    "deprecated": _BOOLEAN,
+    "description": _STRING,
+    "enum": _ARRAY,
+    "examples": _ARRAY,
+    "exclusiveMaximum": _NUMBER,
+    "exclusiveMinimum": _NUMBER,
+    "format": _STRING,
+    "maxContains": _COUNT,
+    "maxItems": _COUNT,
+    "maxLength": _COUNT,
+    "maxProperties": _COUNT,
+    "maximum": _NUMBER,
+    "minContains": _COUNT,
+    "minItems": _COUNT,
+    "minLength": _COUNT,
+    "minProperties": _COUNT,
+    "minimum": _NUMBER,
+    "multipleOf": ("a number greater than 0", lambda value: _is_number(value) and value > 0),
+    "pattern": _STRING,
+    "readOnly": _BOOLEAN,
+    "required": _NAMES,
+    "title": _STRING,
+    "type": (f"one of {', '.join(_TYPES)}, or an array of different ones", _is_types),
+    "uniqueItems": _BOOLEAN,
+    "writeOnly": _BOOLEAN,
+    **dict.fromkeys(SINGLES, _SCHEMA),
+    **{
+        keyword: (
+            "a non-empty array of schemas",
+            lambda value: isinstance(value, list) and bool(value) and all(_SCHEMA[1](each) for each in value),
+        )
+        for keyword in ARRAYS
+    },
+    **{
+        keyword: (
+            "an object of schemas",
+            lambda value: isinstance(value, dict) and all(_SCHEMA[1](each) for each in value.values()),
+        )
+        for keyword in MAPS
+    },
+}
+"""What the draft's own schema says of each keyword; of others it says nothing."""
+
+
+def _fits(pattern: re.Pattern[str], value: Any) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+# -- Rewriting ----------------------------------------------------------------
+
+
+def subschemas(schema: Schema) -> Iterator[tuple[str, Schema]]:
+    """
+    Yield a schema and all that are within it, each with its JSON pointer, the outer ones first. What is changed in one
+    before the next is asked for counts.
+    """
+    # Not by recursion: they may nest as deeply as Python has frames.
+    waiting: list[tuple[str, Any]] = [("", schema)]
+    while waiting:
+        place, each = waiting.pop()
+        if not isinstance(each, dict):
+            continue
+        yield place, each
+        inner: list[tuple[str, Any]] = []
+        for keyword in SINGLES:
+            if keyword in each:
+                inner.append((f"{place}/{keyword}", each[keyword]))
+        for keyword in ARRAYS:
+            inner += ((f"{place}/{keyword}/{index}", value) for index, value in enumerate(each.get(keyword) or ()))
+        for keyword in MAPS:
+            members = each.get(keyword) or {}
+            inner += ((f"{place}/{keyword}/{_step(name)}", value) for name, value in members.items())
+        waiting += reversed(inner)
+
+
+def modernise(schema: Schema) -> bool:
+    """
+    Make a schema one of draft 2020-12, in place; return whether anything was changed.
+
+    :raises SchemaFault: it is of no draft.
+    """
+    changed = False
+    for place, each in subschemas(schema):
+        before = dict(each)
+        _modernise(each, place)
+        for keyword, value in each.items():
+            check = _KEYWORDS.get(keyword)
+            if check is not None and not check[1](value):
+                raise SchemaFault(place, keyword, check[0])
+        # Replaced values are others; nothing else is looked into.
+        changed = changed or list(before) != list(each) or any(before[name] is not each[name] for name in each)
+    if changed:
+        # It names another draft, or this one, which is meant without it.
+        schema.pop("$schema", None)
+        refer_anew(schema, {}, "")
+    return changed
+
+
+def _modernise(schema: Schema, place: str) -> None:
+    for keyword in [name for name, value in schema.items() if value is None and name in _NOT_NULL]:
+        del schema[keyword]
+    _without_long_numbers(schema, place)
+    _bounds(schema)
+    _tuples(schema, place)
+    _dependencies(schema, place)
+    _types(schema)
+    _names(schema)
+    for keyword in ("id", "$id"):
+        # Draft 4 to 7 had the anchors there.
+        identity = schema.get(keyword)
+        if isinstance(identity, str) and identity.startswith("#") and len(identity) > 1:
+            del schema[keyword]
+            schema.setdefault("$anchor", identity[1:])
+    if "examples" in schema and not isinstance(schema["examples"], list):
+        schema["examples"] = [schema["examples"]]
+    if "multipleOf" not in schema and _is_number(schema.get("divisibleBy")):
+        schema["multipleOf"] = schema.pop("divisibleBy")
+    _required(schema)
+
+
+_NOT_NULL = frozenset({*_KEYWORDS, "additionalItems", "dependencies", "id"} - {"const", "default"})
+"""Keywords that cannot be null; where they are, they are not there."""
+
+
+def _bounds(schema: Schema) -> None:
+    for bound, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
+        excludes = schema.get(exclusive)
+        if isinstance(excludes, bool):
+            del schema[exclusive]
+            if excludes and _is_number(schema.get(bound)):
+                schema[exclusive] = schema.pop(bound)
+
+
+def _tuples(schema: Schema, place: str) -> None:
+    items = schema.get("items")
+    if isinstance(items, list):
+        if "prefixItems" in schema:
+            raise SchemaFault(place, "items", "a schema, where there are prefixItems")
+        del schema["items"]
+        if items:
+            schema["prefixItems"] = items
+        if "additionalItems" in schema:
+            schema["items"] = schema.pop("additionalItems")
+    else:
+        # Without a tuple it never meant anything.
+        schema.pop("additionalItems", None)
+
+
+def _dependencies(schema: Schema, place: str) -> None:
+    dependencies = schema.get("dependencies")
+    if dependencies is None:
+        return
+    if not isinstance(dependencies, dict):
+        raise SchemaFault(place, "dependencies", "an object of schemas and arrays of strings")
+    del schema["dependencies"]
+    for name, needs in dependencies.items():
+        wanted = [needs] if isinstance(needs, str) else needs
+        keyword = "dependentRequired" if isinstance(wanted, list) else "dependentSchemas"
+        members = schema.setdefault(keyword, {})
+        if not isinstance(members, dict) or name in members:
+            raise SchemaFault(place, "dependencies", f"{keyword} alone, where both name the same property")
+        members[name] = wanted
+
+
+def _types(schema: Schema) -> None:
+    kind = schema.get("type")
+    if kind == "any":
+        # Draft 3.
+        del schema["type"]
+    elif isinstance(kind, list) and all(isinstance(each, str) for each in kind):
+        if "any" in kind:
+            del schema["type"]
+        elif len(set(kind)) < len(kind):
+            schema["type"] = list(dict.fromkeys(kind))
+    # OpenAPI 3.0.
+    nullable = schema.get("nullable")
+    kind = schema.get("type")
+    if isinstance(nullable, bool) and (not nullable or _is_types(kind)):
+        del schema["nullable"]
+        kinds = [kind] if isinstance(kind, str) else kind
+        if nullable and kinds is not None and "null" not in kinds:
+            schema["type"] = [*kinds, "null"]
+
+
+def _names(schema: Schema) -> None:
+    names = schema.get("required")
+    if isinstance(names, list) and all(isinstance(each, str) for each in names) and len(set(names)) < len(names):
+        schema["required"] = list(dict.fromkeys(names))
+
+
+def _required(schema: Schema) -> None:
+    """
+    Say of an object what draft 3 said of its properties: which must be there.
+    """
+    schema_required = schema.get("required")
+    if isinstance(schema_required, bool):
+        # Of no property: nobody can do without it.
+        del schema["required"]
+    properties = schema.get("properties")
+    if not isinstance(properties, dict):
+        return
+    names = []
+    for name, each in properties.items():
+        if isinstance(each, dict) and isinstance(each.get("required"), bool) and each.pop("required"):
+            names.append(name)
+    given = schema.get("required", [])
+    if names and isinstance(given, list):
+        schema["required"] = [*given, *(name for name in names if name not in given)]
+
+
+# -- Numbers that get lost on the way -----------------------------------------
+
+
+def _without_long_numbers(schema: Schema, place: str) -> None:
+    """
+    Tell in words what has a number that no double holds, which would arrive as another one.
+    """
+    for keyword in list(schema):
+        if keyword in SINGLES or keyword in ARRAYS or keyword in MAPS or not _has_long_numbers(schema[keyword]):
+            continue
+        value = schema.pop(keyword)
+        if keyword in ("dependencies", "dependentRequired", "description", "required", "type") or keyword[0:1] == "$":
+            raise SchemaFault(place, keyword, _KEYWORDS.get(keyword, _ANY)[0])
+        try:
+            written = json.dumps(_marked(value), ensure_ascii=False).replace('"\ue000', "").replace('\ue000"', "")
+        except RecursionError:
+            raise SchemaFault(place, keyword, "made of numbers that a double holds") from None
+        if len(written) > _LONGEST_NUMBER:
+            raise SchemaFault(place, keyword, "made of numbers that a double holds")
+        describe(schema, f"{json.dumps(keyword, ensure_ascii=False)}: {written}")
+
+
+def describe(schema: Schema, words: str) -> None:
+    """
+    Put words before a schema's description.
+    """
+    description = schema.get("description")
+    schema["description"] = f"({words}) {description}" if isinstance(description, str) else f"({words})"
+
+
+def _has_long_numbers(value: Any) -> bool:
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, LongNumber):
+            return True
+        if isinstance(each, dict):
+            waiting += each.values()
+        elif isinstance(each, list):
+            waiting += each
+    return False
+
+
+def _marked(value: Any) -> Any:
+    if isinstance(value, LongNumber):
+        return f"\ue000{value}\ue000"
+    if isinstance(value, dict):
+        return {name: _marked(each) for name, each in value.items()}
+    return [_marked(each) for each in value] if isinstance(value, list) else value
+
+
+# -- References ---------------------------------------------------------------
+
+
+def refer_anew(schema: Schema, renamed: Mapping[str, str], below: str) -> None:
+    """
+    Have a rewritten schema's references within itself lead to where they led before.
+
+    :param renamed: new names of properties by their old ones.
+    :param below: the pointer of where the schema was put, all but its definitions; empty where it stayed.
+    """
+    for _, each in subschemas(schema):
+        for keyword in ("$ref", "$dynamicRef"):
+            reference = each.get(keyword)
+            if isinstance(reference, str) and (reference == "#" or reference.startswith("#/")):
+                each[keyword] = "#" + _followed(reference[1:], schema, renamed, below)
+
+
+def _followed(pointer: str, root: Schema, renamed: Mapping[str, str], below: str) -> str:
+    steps = pointer.split("/")[1:]
+    hoisted = bool(steps) and steps[0] in ("$defs", "definitions")
+    taken: list[str] = [] if hoisted or not below else below.split("/")[1:]
+    node: Any = root
+    for step in taken:
+        node = node.get(step) if isinstance(node, dict) else None
+    names_follow = False
+    for step, following in zip(steps, [*steps[1:], ""], strict=True):
+        if names_follow:
+            step = _step(renamed[_name(step)]) if taken[-1] in RENAMED and _name(step) in renamed else step
+            names_follow = False
+        elif isinstance(node, dict):
+            step = _moved(step, following, node)
+            names_follow = step in MAPS
+        taken.append(step)
+        if isinstance(node, dict):
+            node = node.get(_name(step))
+        elif isinstance(node, list):
+            node = node[int(step)] if step.isdigit() and int(step) < len(node) else None
+    return "".join(f"/{step}" for step in taken)
+
+
+def _moved(keyword: str, following: str, schema: Schema) -> str:
+    """
+    Return under what keyword a schema now has what was under this one.
+    """
+    if keyword == "items" and following.isdigit() and "prefixItems" in schema:
+        return "prefixItems"
+    if keyword == "additionalItems":
+        return "items"
+    return "dependentSchemas" if keyword == "dependencies" else keyword
+
+
+def _step(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _name(step: str) -> str:
+    return re.sub("(?:%[0-9a-fA-F]{2})+", lambda found: _percent(found[0]), step).replace("~1", "/").replace("~0", "~")
+
+
+def _percent(text: str) -> str:
+    return bytes.fromhex(text.replace("%", "")).decode(errors="replace")
