@@ -233,7 +233,7 @@ def _modernise(schema: Schema, place: str) -> None:
             schema.setdefault("$anchor", identity[1:])
     if "examples" in schema and not isinstance(schema["examples"], list):
         schema["examples"] = [schema["examples"]]
-    if "multipleOf" not in schema and _is_number(schema.get("divisibleBy")):
+    if "multipleOf" not in schema and _is_number(schema.get("divisibleBy")) and schema["divisibleBy"] > 0:
         schema["multipleOf"] = schema.pop("divisibleBy")
     _required(schema)
 
@@ -404,7 +404,7 @@ def _followed(pointer: str, root: Schema, renamed: Mapping[str, str], below: str
     for step in taken:
         node = node.get(step) if isinstance(node, dict) else None
     names_follow = False
-    for step, following in zip(steps, [*steps[1:], ""], strict=True):
+    for step, following in zip(steps, [*steps[1:], ""], strict=False):
         if names_follow:
             step = _step(renamed[_name(step)]) if taken[-1] in RENAMED and _name(step) in renamed else step
             names_follow = False

@@ -196,7 +196,12 @@ def _wrapped(schema: Schema, renamed: dict[str, str]) -> tuple[Schema, str]:
         return schema, ""
     _check_object(schema)
     wrapper = _fitting(_WRAPPER, set())
-    top: Schema = {"type": "object", "properties": {wrapper: schema}, "required": [wrapper]}
+    top: Schema = {
+        "type": "object",
+        "properties": {wrapper: schema},
+        "required": [wrapper],
+        "additionalProperties": False,
+    }
     for keyword in _HOISTED:
         if keyword in schema:
             top[keyword] = schema.pop(keyword)
