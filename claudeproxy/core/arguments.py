@@ -147,13 +147,18 @@ class ArgumentReader:
             name = None
         if self._opening is not None and len(self._kinds) == 1:
             if name == self._wrapper:
+                self._opening.append(written)
                 self._unwraps = True
                 return
-            # The model has left out what the arguments were to be below.
-            opening, self._opening = self._opening, None
-            self._pass("".join(opening), out)
+            self._is_not_wrapped(out)
         known = self._renamed.get(name) if isinstance(name, str) else None
         self._pass(written if known is None else json.dumps(known, ensure_ascii=False), out)
+
+    def _is_not_wrapped(self, out: list[str]) -> None:
+        """The model has left out what the arguments were to be below, or has something else there than an object."""
+        opening, self._opening = self._opening or [], None
+        self._unwraps = False
+        self._pass("".join(opening), out)
 
     def _outside(self, piece: str, at: int, out: list[str]) -> int:
         """Go on between strings."""
@@ -164,6 +169,11 @@ class ArgumentReader:
         if end == len(piece):
             return end
         character = piece[end]
+        if self._unwraps and self._opening is not None and character != ":":
+            if character == "{":
+                self._opening = None
+            else:
+                self._is_not_wrapped(out)
         if character == '"':
             self._in_string = True
             if self._expects_key and self._renames_here:
@@ -190,19 +200,15 @@ class ArgumentReader:
         return bool(self._renamed) or (self._opening is not None and len(self._kinds) == 1)
 
     def _pass_between(self, text: str, out: list[str]) -> None:
-        if self._unwraps and len(self._kinds) == 1:
-            # Blanks around the wrapper's value; a number or a word is the value.
-            text = text.strip(_BLANKS)
-        if text:
+        blank = not text.strip(_BLANKS)
+        if self._unwraps and self._opening is not None and not blank:
+            self._is_not_wrapped(out)
+        if not (blank and self._unwraps and self._opening is None and len(self._kinds) == 1):
             self._pass(text, out)
 
     def _unwrapped(self, character: str, out: list[str]) -> None:
         """Take a character of the wrapper, or of its value."""
         depth = len(self._kinds)
-        if self._opening is not None:
-            if character == ":":
-                self._opening = None
-                return
-        elif depth == 0 or (depth == 1 and character == ","):
+        if self._opening is None and (depth == 0 or (depth == 1 and character == ",")):
             self._closed = True
         self._pass(character, out)

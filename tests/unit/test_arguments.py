@@ -33,7 +33,9 @@ def renamed(value: Any, names: dict[str, str]) -> Any:
     return [renamed(each, names) for each in value] if isinstance(value, list) else value
 
 
-keys = st.sampled_from([*RENAMED, "filter", "", "a"]) | st.text(max_size=5).filter(lambda key: key not in RENAMED.values())
+keys = st.sampled_from([*RENAMED, "filter", "", "a"]) | st.text(max_size=5).filter(
+    lambda key: key not in RENAMED.values()
+)
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | keys,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3),
@@ -96,6 +98,12 @@ def test_what_becomes_of_a_text(text: str, expected: str, step: int) -> None:
         ('{"arguments_5e": {"a": 1}, "b": 2}', '{"a": 1}'),
         ('{"arguments_5e": {"a": [1, {"arguments_5e": 2}', '{"a": [1, {"arguments_5e": 2}'),
         ('{"arguments_5e": {}, "b', "{}"),
+        # The wrapper holds something else.
+        ('{"arguments_5e": "a word"}', '{"arguments_5e": "a word"}'),
+        ('{ "arguments_5e" : 5, "a": {}}', '{ "arguments_5e" : 5, "a": {}}'),
+        ('{"arguments_5e": [{"filter_1a": 1}]}', '{"arguments_5e": [{"$filter": 1}]}'),
+        ('{"arguments_5e":', '{"arguments_5e":'),
+        ('{"arguments_5e', '{"arguments_5e'),
         # The model has left the wrapper out.
         ('{"a": 1, "arguments_5e": 2}', '{"a": 1, "arguments_5e": 2}'),
         ('{"filter_1a": 1}', '{"$filter": 1}'),

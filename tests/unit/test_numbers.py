@@ -8,7 +8,6 @@ import json
 import re
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,11 +32,11 @@ def decoded(*members: str) -> ChatBody:
     return decode_request(("{" + ", ".join(('"model": "m"', *members)) + "}").encode())
 
 
-def sent(body: ChatBody) -> Any:
-    """What is put into the request to the API, as JavaScript would read and write it."""
+def sent(body: ChatBody) -> str:
+    """What is put into the request to the API."""
     history_digest("t", "m", body.system, body.tools, body.messages)
     made: Any = turn_settings("sonnet", Telling.of(body.settings, body.tools, body.messages))
-    return json.loads(made["env"]["CLAUDE_CODE_EXTRA_BODY"], parse_int=float)
+    return str(made["env"]["CLAUDE_CODE_EXTRA_BODY"])
 
 
 def tool(schema: str) -> str:
@@ -87,7 +86,7 @@ def test_a_schemas_number_is_told_in_words(keyword: str, number: str) -> None:
         ('"temperature": 1e400', "temperature"),
         ('"logit_bias": {"1": 1e400}', "logit_bias"),
         ('"metadata": {"a": 1e400}', "metadata"),
-        ('"stop": [1e400]', "stop"),
+        ('"stop": [1e400]', "stop[0]"),
         ('"stream_options": {"include_usage": 1e400}', "stream_options.include_usage"),
     ],
 )
@@ -160,8 +159,7 @@ def test_an_odd_number_is_no_fault_of_ours(place: str, number: str) -> None:
         assert error.status == 400
         assert error.param
         return
-    written = msgspec.json.encode(sent(body)).decode()
-    assert keeps_numbers(written)
+    assert keeps_numbers(sent(body))
 
 
 # -- Unpaired surrogates ------------------------------------------------------
@@ -208,7 +206,9 @@ def test_the_model_is_read_as_it_is() -> None:
     assert peek(body).model == "\N{GRINNING FACE}"
 
 
-@pytest.mark.parametrize("broken", [rb'{"model": "m", "x": "\ud83d"', rb'{"model": 1, "x": "\ud83d"}', rb'{"x": "\ud8"}'])
+@pytest.mark.parametrize(
+    "broken", [rb'{"model": "m", "x": "\ud83d"', rb'{"model": 1, "x": "\ud83d"}', rb'{"x": "\ud8"}']
+)
 def test_what_is_wrong_besides_is_told(broken: bytes) -> None:
     """Half a character excuses nothing else."""
     with pytest.raises(ClaudeProxyError) as raised:
