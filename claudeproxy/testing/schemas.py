@@ -60,7 +60,7 @@ _DATA = ("const", "default", "enum", "examples")
 @cache
 def _validator() -> Any:
     try:
-        from jsonschema import Draft202012Validator
+        from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
     except ImportError:
         # The demonstration runs without what the tests need.
         return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -32,9 +33,11 @@ class LongNumber(str):
     __slots__ = ()
 
 
-def decode_kept(text: str | bytes) -> Any:
+def decode_kept(text: str | bytes, long: Callable[[str], str] = LongNumber) -> Any:
     """
-    Decode JSON; each number that no double holds becomes a :class:`LongNumber`.
+    Decode JSON; each number that no double holds becomes a string of its digits.
+
+    :param long: makes it of them.
 
     :raises ValueError: it is no JSON.
     :raises RecursionError: it nests too deeply.
@@ -43,7 +46,12 @@ def decode_kept(text: str | bytes) -> Any:
         text = text.decode()
     if _SUSPECT.search(text) is None:
         return msgspec.json.decode(text)
-    return json.loads(text, parse_int=_integer, parse_float=_number, parse_constant=_no_number)
+    return json.loads(
+        text,
+        parse_int=lambda written: long(written) if _is_long_integer(written) else int(written),
+        parse_float=lambda written: long(written) if _is_long(written) else float(written),
+        parse_constant=_no_number,
+    )
 
 
 def keeps_numbers(text: str) -> bool:
@@ -54,38 +62,31 @@ def keeps_numbers(text: str) -> bool:
         return True
     long: list[str] = []
 
-    def note(written: str, number: object) -> object:
-        if isinstance(number, LongNumber):
-            long.append(written)
-        return number
+    def note(written: str) -> str:
+        long.append(written)
+        return written
 
     try:
-        json.loads(
-            text,
-            parse_int=lambda written: note(written, _integer(written)),
-            parse_float=lambda written: note(written, _number(written)),
-        )
+        decode_kept(text, note)
     except (ValueError, RecursionError):
         return True
     return not long
 
 
-def _integer(text: str) -> int | LongNumber:
+def _is_long_integer(text: str) -> bool:
     if len(text) > _LONGEST:
-        return LongNumber(text)
+        return True
     number = int(text)
     try:
         # JavaScript writes the shortest digits that lead to the same double, and zeros behind them.
-        return number if abs(number) <= 2**53 or Decimal(repr(float(number))) == number else LongNumber(text)
+        return abs(number) > 2**53 and Decimal(repr(float(number))) != number
     except OverflowError:
-        return LongNumber(text)
+        return True
 
 
-def _number(text: str) -> float | LongNumber:
+def _is_long(text: str) -> bool:
     number = float(text)
-    if not math.isfinite(number) or (number == 0 and not _ZERO.fullmatch(text)):
-        return LongNumber(text)
-    return number
+    return not math.isfinite(number) or (number == 0 and not _ZERO.fullmatch(text))
 
 
 def _no_number(text: str) -> Any:

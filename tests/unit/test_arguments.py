@@ -5,6 +5,7 @@ Arguments of calls whose names differ between the model's API and the client.
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ def in_pieces(names: ArgumentNames, text: str, cuts: list[int]) -> str:
     """What a client gets of arguments that come in these pieces."""
     reader = names.reader()
     places = [0, *sorted(cut % (len(text) + 1) for cut in cuts), len(text)]
-    said = [reader.feed(text[start:end]) for start, end in zip(places, places[1:], strict=False)]
+    said = [reader.feed(text[start:end]) for start, end in pairwise(places)]
     return "".join([*said, reader.rest()])
 
 

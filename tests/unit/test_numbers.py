@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 from claudeproxy.backends.claude.requests.exchange import is_plain_answer
 from claudeproxy.backends.claude.requests.settings import turn_settings
 from claudeproxy.backends.claude.requests.telling import Telling
-from claudeproxy.core.chat import Message, Role, ToolCall
+from claudeproxy.core.chat import Message, Role, ToolCall, TurnSettings
 from claudeproxy.core.history import history_digest
 from claudeproxy.errors import ClaudeProxyError, InvalidJSON, InvalidValue
-from claudeproxy.wire.anthropic import message_objects
 from claudeproxy.wire.numbers import LongNumber, decode_kept, keeps_numbers
 from claudeproxy.wire.openai_chat import ChatBody, decode_request, peek, with_model
 
@@ -109,14 +108,23 @@ def test_what_is_no_number_is_no_json(member: str, word: str) -> None:
 def test_a_number_in_a_call_is_a_string_of_its_digits(number: str) -> None:
     """The model is not told another one than it wrote; the process that would remember another one is told anew."""
     call = ToolCall("c", "f", f'{{"id": {number}, "n": [1, {number}]}}')
-    (message,) = message_objects([Message(Role.ASSISTANT, (call,))])
+    made: Any = turn_settings("sonnet", Telling.of(TurnSettings(), (), [Message(Role.ASSISTANT, (call,))]))
+    (message,) = json.loads(made["env"]["CLAUDE_CODE_EXTRA_BODY"])["messages"]
 
     assert message["content"][0]["input"] == {"id": number, "n": [1, number]}
     assert not is_plain_answer([call])
-    assert is_plain_answer([ToolCall("c", "f", '{"id": 9007199254740992, "n": [1.5, "%s"]}' % number)])
+    assert is_plain_answer([ToolCall("c", "f", f'{{"id": 9007199254740992, "n": [1.5, "{number}"]}}')])
 
 
+CALLED = """
+    "messages": [
+        {"role": "user", "content": "x"},
+        {"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": "{\\"a\\": [%s]}"}}]},
+        {"role": "tool", "tool_call_id": "c", "content": ""}
+    ]
+"""
 PLACES = [
+    CALLED,
     '"seed": %s',
     '"max_tokens": %s',
     '"n": %s',
@@ -154,7 +162,7 @@ def test_an_odd_number_is_no_fault_of_ours(place: str, number: str) -> None:
     """It is served or refused, with the parameter's name; and what is sent holds no number that changes on the way."""
     member = place.replace("%s", number)
     try:
-        body = decoded(member) if member.startswith('"messages') else decoded(HELLO, member)
+        body = decoded(member) if '"messages"' in member else decoded(HELLO, member)
     except ClaudeProxyError as error:
         assert error.status == 400
         assert error.param

@@ -43,8 +43,8 @@ def decoded(parameters: str | dict[str, Any], where: str = "tools") -> Any:
         "functions": '"functions": [{"name": "f", "parameters": %s}]',
         "format": '"response_format": {"type": "json_schema", "json_schema": {"name": "f", "schema": %s}}',
     }
-    body = '{"model": "m", "messages": [{"role": "user", "content": "x"}], %s}' % places[where].replace("%s", written)
-    return decode_request(body.encode())
+    body = '{"model": "m", "messages": [{"role": "user", "content": "x"}], ' + places[where].replace("%s", written)
+    return decode_request(f"{body}}}".encode())
 
 
 # -- Drafts -------------------------------------------------------------------

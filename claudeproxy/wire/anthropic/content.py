@@ -169,9 +169,9 @@ def _input(arguments: str, names: ArgumentNames | None) -> Any:
     is a string of its digits.
     """
     try:
-        decoded = decode_kept(arguments or "{}")
+        decoded = decode_kept(arguments or "{}", str)
         if isinstance(decoded, dict) and not nests_too_deeply(decoded):
-            return decode_kept(names.told(arguments)) if names else decoded
+            return decode_kept(names.told(arguments), str) if names else decoded
     except (ValueError, RecursionError):
         pass
     # What the model wrote wrongly it is to see as it was.

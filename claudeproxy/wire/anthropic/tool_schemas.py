@@ -86,9 +86,8 @@ def _as_object(schema: Schema) -> None:
         raise SchemaFault("", "type", "'object'")
     schema.pop("nullable", None)
     rest = {name: value for name, value in schema.items() if name != "type"}
-    if kind != "object":
-        schema.clear()
-        schema.update({"type": "object", **rest})
+    schema.clear()
+    schema.update({"type": "object", **rest})
 
 
 # -- Names --------------------------------------------------------------------
