@@ -44,16 +44,19 @@ def _properties(schema: Any) -> Iterator[str]:
     while waiting:
         each = waiting.pop()
         if isinstance(each, Mapping):
-            properties = each.get("properties")
-            if isinstance(properties, Mapping):
-                yield from properties
-                # A property may be called "properties".
-                waiting += properties.values()
-            waiting += [value for keyword, value in each.items() if keyword not in ("properties", *_DATA)]
+            if isinstance(each.get("properties"), Mapping):
+                yield from each["properties"]
+            for keyword, value in each.items():
+                if keyword in _NAMED and isinstance(value, Mapping):
+                    # One of them may be called "properties".
+                    waiting += value.values()
+                elif keyword not in _DATA:
+                    waiting.append(value)
         elif isinstance(each, list):
             waiting += each
 
 
+_NAMED = ("$defs", "definitions", "dependentSchemas", "patternProperties", "properties")
 _DATA = ("const", "default", "enum", "examples")
 
 
