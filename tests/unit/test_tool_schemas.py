@@ -404,3 +404,81 @@ def test_a_choice_at_the_top_of_an_answers_schema_stays() -> None:
         **schema,
         "properties": {"$a": {"prefixItems": [{}]}},
     }
+
+
+# -- Meaning ------------------------------------------------------------------
+
+leaves = st.sampled_from([True, {}, {"type": "string"}, {"type": "integer", "minimum": 1}, {"enum": ["a", 1]}])
+property_names = st.sampled_from(["a", "$x", "b c"])
+described = st.recursive(
+    leaves,
+    lambda inner: st.fixed_dictionaries(
+        {},
+        optional={
+            "type": st.sampled_from(["object", ["object", "integer"]]),
+            "properties": st.dictionaries(property_names, inner, max_size=3),
+            "required": st.lists(property_names, max_size=2, unique=True),
+            "additionalProperties": inner | st.just(False),
+            "dependentRequired": st.dictionaries(property_names, st.lists(property_names, max_size=1), max_size=1),
+            "dependentSchemas": st.dictionaries(property_names, inner, max_size=1),
+            "propertyNames": st.just({"enum": ["a", "$x"]}),
+            "minProperties": st.integers(0, 2),
+            "anyOf": st.lists(inner, min_size=1, max_size=2),
+            "oneOf": st.lists(inner, min_size=1, max_size=2),
+            "allOf": st.lists(inner, min_size=1, max_size=2),
+            "not": inner,
+            "prefixItems": st.lists(inner, min_size=1, max_size=2),
+        },
+    ),
+    max_leaves=6,
+).filter(lambda schema: isinstance(schema, dict))
+instances = st.recursive(
+    st.sampled_from(["a", 0, 1, None]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(property_names, inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=400)
+@given(described, st.lists(st.dictionaries(property_names, instances, max_size=3), min_size=1, max_size=6))
+def test_the_meaning_stays(schema: dict[str, Any], arguments: list[dict[str, Any]]) -> None:
+    """What the client's schema allows, the API's allows by the names that it is told, and nothing else."""
+    try:
+        made = fitted(schema)
+    except SchemaFault:
+        # It describes no object.
+        return
+    before = jsonschema.Draft202012Validator(schema)
+    after = jsonschema.Draft202012Validator(made.schema)
+    for each in arguments:
+        written = made.names.told(json.dumps(each)) if made.names else json.dumps(each)
+        assert before.is_valid(each) == after.is_valid(json.loads(written))
+        assert json.loads(made.names.known(written)) == each
+
+
+tuples = st.fixed_dictionaries(
+    {},
+    optional={
+        "items": st.lists(leaves.filter(lambda leaf: leaf is not True), max_size=2),
+        "additionalItems": st.booleans(),
+        "minimum": st.integers(0, 2),
+        "exclusiveMinimum": st.booleans(),
+        "maximum": st.integers(0, 2),
+        "exclusiveMaximum": st.booleans(),
+        "dependencies": st.dictionaries(
+            property_names, st.lists(property_names, min_size=1, max_size=1) | st.just({"minProperties": 2}), max_size=2
+        ),
+    },
+).filter(
+    lambda schema: all(bound in schema or f"exclusive{bound.title()}" not in schema for bound in ("minimum", "maximum"))
+)
+
+
+@settings(max_examples=300)
+@given(tuples, st.lists(instances, min_size=1, max_size=6))
+def test_the_meaning_of_an_older_draft_stays(schema: dict[str, Any], values: list[Any]) -> None:
+    """By the words of draft 4 and those of the newest."""
+    before = jsonschema.Draft4Validator(schema)
+    after = jsonschema.Draft202012Validator(modern(schema))
+
+    assert [before.is_valid(each) for each in values] == [after.is_valid(each) for each in values]
