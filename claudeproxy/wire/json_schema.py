@@ -15,7 +15,7 @@ from typing import Any
 
 from claudeproxy.wire.numbers import LongNumber
 
-__all__ = ["RENAMED", "Schema", "SchemaFault", "describe", "modernise", "refer_anew", "subschemas"]
+__all__ = ["RENAMED", "Place", "Schema", "SchemaFault", "describe", "modernise", "pointer", "refer_anew", "subschemas"]
 
 Schema = dict[str, Any]
 
@@ -44,6 +44,13 @@ RENAMED = ("dependentSchemas", "properties")
 _TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 _ANCHOR = re.compile(r"[A-Za-z_][-A-Za-z0-9._]*")
 _LONGEST_NUMBER = 200
+_MOST = 20_000
+_OLD = frozenset({"additionalItems", "dependencies", "divisibleBy", "id", "nullable"})
+"""Keywords that the draft does not have."""
+_WITHIN = frozenset({*SINGLES, *ARRAYS, *MAPS})
+
+Place = tuple[Any, ...]
+"""Where something is in a schema: the place of what it is in, and the steps from there; nothing at the top."""
 
 _Check = tuple[str, Callable[[Any], bool]]
 
@@ -154,7 +161,7 @@ _KEYWORDS: Mapping[str, _Check] = {
     **{
         keyword: (
             "an object of schemas",
-            lambda value: isinstance(value, dict) and all(_SCHEMA[1](each) for each in value.values()),
+            lambda value: isinstance(value, dict) and all(isinstance(each, dict | bool) for each in value.values()),
         )
         for keyword in MAPS
     },
@@ -169,28 +176,42 @@ def _fits(pattern: re.Pattern[str], value: Any) -> bool:
 # -- Rewriting ----------------------------------------------------------------
 
 
-def subschemas(schema: Schema) -> Iterator[tuple[str, Schema]]:
+def subschemas(schema: Schema) -> Iterator[tuple[Place, Schema]]:
     """
-    Yield a schema and all that are within it, each with its JSON pointer, the outer ones first. What is changed in one
-    before the next is asked for counts.
+    Yield a schema and all that are within it, each with its place. What is changed in one before the next is asked for
+    counts.
+
+    :raises SchemaFault: there are too many to look at while others wait.
     """
     # Not by recursion: they may nest as deeply as Python has frames.
-    waiting: list[tuple[str, Any]] = [("", schema)]
+    waiting: list[tuple[Place, Schema]] = [((), schema)]
+    seen = 0
     while waiting:
         place, each = waiting.pop()
-        if not isinstance(each, dict):
-            continue
+        seen += 1
+        if seen > _MOST:
+            raise SchemaFault("", "properties", f"fewer, for a schema may have {_MOST} within it at most")
         yield place, each
-        inner: list[tuple[str, Any]] = []
-        for keyword in SINGLES:
-            if keyword in each:
-                inner.append((f"{place}/{keyword}", each[keyword]))
-        for keyword in ARRAYS:
-            inner += ((f"{place}/{keyword}/{index}", value) for index, value in enumerate(each.get(keyword) or ()))
-        for keyword in MAPS:
-            members = each.get(keyword) or {}
-            inner += ((f"{place}/{keyword}/{_step(name)}", value) for name, value in members.items())
-        waiting += reversed(inner)
+        for keyword, value in each.items():
+            if keyword in _WITHIN:
+                if isinstance(value, dict):
+                    if keyword in MAPS:
+                        waiting += [((place, keyword, name), v) for name, v in value.items() if isinstance(v, dict)]
+                    elif keyword in SINGLES:
+                        waiting.append(((place, keyword), value))
+                elif isinstance(value, list) and keyword in ARRAYS:
+                    waiting += [((place, keyword, str(at)), v) for at, v in enumerate(value) if isinstance(v, dict)]
+
+
+def pointer(place: Place) -> str:
+    """
+    Return a place as a JSON pointer.
+    """
+    pieces: list[str] = []
+    while place:
+        place, *steps = place
+        pieces += reversed([f"/{_step(step)}" for step in steps])
+    return "".join(reversed(pieces))
 
 
 def modernise(schema: Schema) -> bool:
@@ -200,13 +221,16 @@ def modernise(schema: Schema) -> bool:
     :raises SchemaFault: it is of no draft.
     """
     changed = False
+    long = _has_long_numbers(schema)
     for place, each in subschemas(schema):
+        if not long and _is_modern(each):
+            continue
         before = dict(each)
         _modernise(each, place)
         for keyword, value in each.items():
             check = _KEYWORDS.get(keyword)
             if check is not None and not check[1](value):
-                raise SchemaFault(place, keyword, check[0])
+                raise SchemaFault(pointer(place), keyword, check[0])
         # Replaced values are others; nothing else is looked into.
         changed = changed or list(before) != list(each) or any(before[name] is not each[name] for name in each)
     if changed:
@@ -216,7 +240,22 @@ def modernise(schema: Schema) -> bool:
     return changed
 
 
-def _modernise(schema: Schema, place: str) -> None:
+def _is_modern(schema: Schema) -> bool:
+    """
+    Whether nothing in a schema is of an older draft; what is within it is looked at by itself, but for one thing that
+    its properties may say of it.
+    """
+    for keyword, value in schema.items():
+        check = _KEYWORDS.get(keyword)
+        if keyword in _OLD if check is None else not check[1](value):
+            return False
+    properties = schema.get("properties")
+    return not properties or not any(
+        isinstance(each, dict) and isinstance(each.get("required"), bool) for each in properties.values()
+    )
+
+
+def _modernise(schema: Schema, place: Place) -> None:
     for keyword in [name for name, value in schema.items() if value is None and name in _NOT_NULL]:
         del schema[keyword]
     _without_long_numbers(schema, place)
@@ -251,11 +290,11 @@ def _bounds(schema: Schema) -> None:
                 schema[exclusive] = schema.pop(bound)
 
 
-def _tuples(schema: Schema, place: str) -> None:
+def _tuples(schema: Schema, place: Place) -> None:
     items = schema.get("items")
     if isinstance(items, list):
         if "prefixItems" in schema:
-            raise SchemaFault(place, "items", "a schema, where there are prefixItems")
+            raise SchemaFault(pointer(place), "items", "a schema, where there are prefixItems")
         del schema["items"]
         if items:
             schema["prefixItems"] = items
@@ -266,19 +305,19 @@ def _tuples(schema: Schema, place: str) -> None:
         schema.pop("additionalItems", None)
 
 
-def _dependencies(schema: Schema, place: str) -> None:
+def _dependencies(schema: Schema, place: Place) -> None:
     dependencies = schema.get("dependencies")
     if dependencies is None:
         return
     if not isinstance(dependencies, dict):
-        raise SchemaFault(place, "dependencies", "an object of schemas and arrays of strings")
+        raise SchemaFault(pointer(place), "dependencies", "an object of schemas and arrays of strings")
     del schema["dependencies"]
     for name, needs in dependencies.items():
         wanted = [needs] if isinstance(needs, str) else needs
         keyword = "dependentRequired" if isinstance(wanted, list) else "dependentSchemas"
         members = schema.setdefault(keyword, {})
         if not isinstance(members, dict) or name in members:
-            raise SchemaFault(place, "dependencies", f"{keyword} alone, where both name the same property")
+            raise SchemaFault(pointer(place), "dependencies", f"{keyword} alone, where both name the same property")
         members[name] = wanted
 
 
@@ -331,7 +370,7 @@ def _required(schema: Schema) -> None:
 # -- Numbers that get lost on the way -----------------------------------------
 
 
-def _without_long_numbers(schema: Schema, place: str) -> None:
+def _without_long_numbers(schema: Schema, place: Place) -> None:
     """
     Tell in words what has a number that no double holds, which would arrive as another one.
     """
@@ -340,13 +379,13 @@ def _without_long_numbers(schema: Schema, place: str) -> None:
             continue
         value = schema.pop(keyword)
         if keyword in ("dependencies", "dependentRequired", "description", "required", "type") or keyword[0:1] == "$":
-            raise SchemaFault(place, keyword, _KEYWORDS.get(keyword, _ANY)[0])
+            raise SchemaFault(pointer(place), keyword, _KEYWORDS.get(keyword, _ANY)[0])
         try:
             written = json.dumps(_marked(value), ensure_ascii=False).replace('"\ue000', "").replace('\ue000"', "")
         except RecursionError:
-            raise SchemaFault(place, keyword, "made of numbers that a double holds") from None
+            raise SchemaFault(pointer(place), keyword, "made of numbers that a double holds") from None
         if len(written) > _LONGEST_NUMBER:
-            raise SchemaFault(place, keyword, "made of numbers that a double holds")
+            raise SchemaFault(pointer(place), keyword, "made of numbers that a double holds")
         describe(schema, f"{json.dumps(keyword, ensure_ascii=False)}: {written}")
 
 

@@ -20,10 +20,12 @@ from attrs import frozen
 from claudeproxy.core.arguments import ArgumentNames
 from claudeproxy.wire.json_schema import (
     RENAMED,
+    Place,
     Schema,
     SchemaFault,
     describe,
     modernise,
+    pointer,
     refer_anew,
     subschemas,
 )
@@ -97,15 +99,16 @@ def _rename(schema: Schema) -> dict[str, str]:
     """
     Rename the properties whose names the API does not take; return their new names by the old ones.
     """
-    names: dict[str, None] = {}
     unfit: dict[str, None] = {}
+    fits = PROPERTY_NAME.fullmatch
     for _, each in subschemas(schema):
-        for keyword in ("properties", "dependentRequired", "dependentSchemas"):
-            names.update(dict.fromkeys(each.get(keyword) or ()))
-        names.update(dict.fromkeys(each.get("required") or ()))
-        unfit.update(dict.fromkeys(name for name in each.get("properties") or () if not PROPERTY_NAME.fullmatch(name)))
+        unfit.update(dict.fromkeys([name for name in each.get("properties") or () if not fits(name)]))
     if not unfit:
         return {}
+    names: dict[str, None] = {}
+    for _, each in subschemas(schema):
+        for keyword in ("properties", "dependentRequired", "dependentSchemas", "required"):
+            names.update(dict.fromkeys(each.get(keyword) or ()))
     renamed = {}
     taken = set(names)
     for name in unfit:
@@ -133,7 +136,7 @@ def _fitting(name: str, taken: set[str]) -> str:
             readable, length = "", _DIGEST + 1
 
 
-def _rename_in(schema: Schema, place: str, renamed: dict[str, str]) -> None:
+def _rename_in(schema: Schema, place: Place, renamed: dict[str, str]) -> None:
     """
     Rename properties in one schema, and leave those within it.
     """
@@ -159,7 +162,7 @@ def _rename_in(schema: Schema, place: str, renamed: dict[str, str]) -> None:
         }
 
 
-def _check_patterns(schema: Schema, place: str, here: list[str], renamed: dict[str, str]) -> None:
+def _check_patterns(schema: Schema, place: Place, here: list[str], renamed: dict[str, str]) -> None:
     """
     Check that what is said of names that match something holds of the new names as well.
 
@@ -172,12 +175,12 @@ def _check_patterns(schema: Schema, place: str, here: list[str], renamed: dict[s
         except (re.error, RecursionError):
             same = False
         if not same:
-            raise SchemaFault(place, "patternProperties", f"left out beside a property named {here[0]!r}")
+            raise SchemaFault(pointer(place), "patternProperties", f"left out beside a property named {here[0]!r}")
     naming = schema.get("propertyNames")
     if isinstance(naming, dict):
         for keyword in naming:
             if keyword not in (*_NAMING, "description", "title", "type", "$comment"):
-                raise SchemaFault(place, "propertyNames", f"left out beside a property named {here[0]!r}")
+                raise SchemaFault(pointer(place), "propertyNames", f"left out beside a property named {here[0]!r}")
         if isinstance(naming.get("enum"), list):
             naming["enum"] = [renamed.get(each, each) if isinstance(each, str) else each for each in naming["enum"]]
         if isinstance(naming.get("const"), str):
