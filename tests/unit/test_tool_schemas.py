@@ -406,6 +406,20 @@ def test_a_choice_at_the_top_of_an_answers_schema_stays() -> None:
     }
 
 
+def test_there_are_not_too_many_schemas() -> None:
+    """Nobody waits long for one request to be read; what anybody offers is far below."""
+    most = {"properties": {str(number): {} for number in range(19_999)}}
+    assert len(decoded(most).tools[0].schema["properties"]) == 19_999
+    with pytest.raises(NotTakenHere, match="at most 20000 schemas"):
+        decoded({"properties": {**most["properties"], "one more": {}}})
+
+    three = json.dumps([{"function": {"name": f"f{number}", "parameters": most}} for number in range(3)])
+    body = '{"model": "m", "messages": [{"role": "user", "content": "x"}], "tools": ' + three + "}"
+    with pytest.raises(NotTakenHere, match="at most 50000 schemas") as raised:
+        decode_request(body.encode())
+    assert raised.value.param == "tools[2].function.parameters"
+
+
 # -- Meaning ------------------------------------------------------------------
 
 leaves = st.sampled_from([True, {}, {"type": "string"}, {"type": "integer", "minimum": 1}, {"enum": ["a", 1]}])

@@ -58,6 +58,8 @@ class ToolSchema:
     schema: Schema
     names: ArgumentNames
     """How the arguments differ from what the client's schema asks for."""
+    count: int = 1
+    """Of schemas in it, itself included."""
 
 
 def tool_schema(given: Schema) -> ToolSchema:
@@ -69,11 +71,13 @@ def tool_schema(given: Schema) -> ToolSchema:
     """
     _as_object(given)
     modernise(given)
+    count = sum(1 for _ in subschemas(given))
     renamed = _rename(given)
     schema, wrapper = _wrapped(given, renamed)
     if renamed and not wrapper:
         refer_anew(schema, renamed, "")
-    return ToolSchema(schema, ArgumentNames({told: name for name, told in renamed.items()}, wrapper))
+    names = ArgumentNames({told: name for name, told in renamed.items()}, wrapper)
+    return ToolSchema(schema, names, count)
 
 
 def _as_object(schema: Schema) -> None:
