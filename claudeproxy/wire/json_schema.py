@@ -10,40 +10,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from claudeproxy.wire.json_schema_keywords import ARRAYS, KEYWORDS, MAPS, RENAMED, SINGLES, is_number, is_types
 from claudeproxy.wire.numbers import LongNumber
 
-__all__ = ["RENAMED", "Place", "Schema", "SchemaFault", "describe", "modernise", "pointer", "refer_anew", "subschemas"]
+__all__ = ["Place", "Schema", "SchemaFault", "describe", "modernise", "pointer", "refer_anew", "subschemas"]
 
 Schema = dict[str, Any]
 
-SINGLES = (
-    "additionalProperties",
-    "contains",
-    "contentSchema",
-    "else",
-    "if",
-    "items",
-    "not",
-    "propertyNames",
-    "then",
-    "unevaluatedItems",
-    "unevaluatedProperties",
-)
-"""Keywords whose value is a schema."""
-ARRAYS = ("allOf", "anyOf", "oneOf", "prefixItems")
-"""Keywords whose value is an array of schemas."""
-MAPS = ("$defs", "definitions", "dependentSchemas", "patternProperties", "properties")
-"""Keywords whose value is an object of schemas."""
-
-RENAMED = ("dependentSchemas", "properties")
-"""Those of them whose members are named as properties are."""
-
-_TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
-_ANCHOR = re.compile(r"[A-Za-z_][-A-Za-z0-9._]*")
 _LONGEST_NUMBER = 200
+_HELD = "made of numbers that a double holds"
 _MOST = 20_000
 """Schemas in one, itself included. OpenAI takes 5,000 properties."""
 _OLD = frozenset({"additionalItems", "dependencies", "divisibleBy", "id", "nullable"})
@@ -52,8 +30,6 @@ _WITHIN = frozenset({*SINGLES, *ARRAYS, *MAPS})
 
 Place = tuple[Any, ...]
 """Where something is in a schema: the place of what it is in, and the steps from there; nothing at the top."""
-
-_Check = tuple[str, Callable[[Any], bool]]
 
 
 class SchemaFault(Exception):
@@ -70,108 +46,6 @@ class SchemaFault(Exception):
         self.place = place
         self.keyword = keyword
         self.allowed = allowed
-
-
-# -- What a keyword may be ----------------------------------------------------
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_count(value: Any) -> bool:
-    return _is_number(value) and value >= 0 and value == int(value)
-
-
-def _is_names(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(each, str) for each in value) and len(set(value)) == len(value)
-
-
-def _is_types(value: Any) -> bool:
-    return value in _TYPES if isinstance(value, str) else bool(value) and _is_names(value) and set(value) <= {*_TYPES}
-
-
-def _is_string(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-_STRING: _Check = ("a string", _is_string)
-_NUMBER: _Check = ("a number", _is_number)
-_COUNT: _Check = ("an integer of at least 0", _is_count)
-_BOOLEAN: _Check = ("true or false", lambda value: isinstance(value, bool))
-_ARRAY: _Check = ("an array", lambda value: isinstance(value, list))
-_ANY: _Check = ("anything", lambda value: True)
-_SCHEMA: _Check = ("a schema: an object, true or false", lambda value: isinstance(value, dict | bool))
-_NAMES: _Check = ("an array of different strings", _is_names)
-
-_KEYWORDS: Mapping[str, _Check] = {
-    "$anchor": ("a letter or _, and after it letters, digits, -, _ and .", lambda value: _fits(_ANCHOR, value)),
-    "$comment": _STRING,
-    "$dynamicAnchor": ("a letter or _, and after it letters, digits, -, _ and .", lambda value: _fits(_ANCHOR, value)),
-    "$dynamicRef": _STRING,
-    "$id": ("a URI without a fragment", lambda value: isinstance(value, str) and "#" not in value[:-1]),
-    "$recursiveAnchor": ("a letter or _, and after it letters, digits, -, _ and .", lambda v: _fits(_ANCHOR, v)),
-    "$recursiveRef": _STRING,
-    "$ref": _STRING,
-    "$schema": _STRING,
-    "$vocabulary": (
-        "an object of booleans",
-        lambda value: isinstance(value, dict) and all(isinstance(each, bool) for each in value.values()),
-    ),
-    "const": _ANY,
-    "contentEncoding": _STRING,
-    "contentMediaType": _STRING,
-    "default": _ANY,
-    "dependentRequired": (
-        "an object of arrays of different strings",
-        lambda value: isinstance(value, dict) and all(_is_names(each) for each in value.values()),
-    ),
-    "deprecated": _BOOLEAN,
-    "description": _STRING,
-    "enum": _ARRAY,
-    "examples": _ARRAY,
-    "exclusiveMaximum": _NUMBER,
-    "exclusiveMinimum": _NUMBER,
-    "format": _STRING,
-    "maxContains": _COUNT,
-    "maxItems": _COUNT,
-    "maxLength": _COUNT,
-    "maxProperties": _COUNT,
-    "maximum": _NUMBER,
-    "minContains": _COUNT,
-    "minItems": _COUNT,
-    "minLength": _COUNT,
-    "minProperties": _COUNT,
-    "minimum": _NUMBER,
-    "multipleOf": ("a number greater than 0", lambda value: _is_number(value) and value > 0),
-    "pattern": _STRING,
-    "readOnly": _BOOLEAN,
-    "required": _NAMES,
-    "title": _STRING,
-    "type": (f"one of {', '.join(_TYPES)}, or an array of different ones", _is_types),
-    "uniqueItems": _BOOLEAN,
-    "writeOnly": _BOOLEAN,
-    **dict.fromkeys(SINGLES, _SCHEMA),
-    **{
-        keyword: (
-            "a non-empty array of schemas",
-            lambda value: isinstance(value, list) and bool(value) and all(_SCHEMA[1](each) for each in value),
-        )
-        for keyword in ARRAYS
-    },
-    **{
-        keyword: (
-            "an object of schemas",
-            lambda value: isinstance(value, dict) and all(isinstance(each, dict | bool) for each in value.values()),
-        )
-        for keyword in MAPS
-    },
-}
-"""What the draft's own schema says of each keyword; of others it says nothing."""
-
-
-def _fits(pattern: re.Pattern[str], value: Any) -> bool:
-    return isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
 # -- Rewriting ----------------------------------------------------------------
@@ -229,7 +103,7 @@ def modernise(schema: Schema) -> bool:
         before = dict(each)
         _modernise(each, place)
         for keyword, value in each.items():
-            check = _KEYWORDS.get(keyword)
+            check = KEYWORDS.get(keyword)
             if check is not None and not check[1](value):
                 raise SchemaFault(pointer(place), keyword, check[0])
         # Replaced values are others; nothing else is looked into.
@@ -247,7 +121,7 @@ def _is_modern(schema: Schema) -> bool:
     its properties may say of it.
     """
     for keyword, value in schema.items():
-        check = _KEYWORDS.get(keyword)
+        check = KEYWORDS.get(keyword)
         if keyword in _OLD if check is None else not check[1](value):
             return False
     properties = schema.get("properties")
@@ -273,12 +147,12 @@ def _modernise(schema: Schema, place: Place) -> None:
             schema.setdefault("$anchor", identity[1:])
     if "examples" in schema and not isinstance(schema["examples"], list):
         schema["examples"] = [schema["examples"]]
-    if "multipleOf" not in schema and _is_number(schema.get("divisibleBy")) and schema["divisibleBy"] > 0:
+    if "multipleOf" not in schema and is_number(schema.get("divisibleBy")) and schema["divisibleBy"] > 0:
         schema["multipleOf"] = schema.pop("divisibleBy")
     _required(schema)
 
 
-_NOT_NULL = frozenset({*_KEYWORDS, "additionalItems", "dependencies", "id"} - {"const", "default"})
+_NOT_NULL = frozenset({*KEYWORDS, "additionalItems", "dependencies", "id"} - {"const", "default"})
 """Keywords that cannot be null; where they are, they are not there."""
 
 
@@ -287,7 +161,7 @@ def _bounds(schema: Schema) -> None:
         excludes = schema.get(exclusive)
         if isinstance(excludes, bool):
             del schema[exclusive]
-            if excludes and _is_number(schema.get(bound)):
+            if excludes and is_number(schema.get(bound)):
                 schema[exclusive] = schema.pop(bound)
 
 
@@ -335,7 +209,7 @@ def _types(schema: Schema) -> None:
     # OpenAPI 3.0.
     nullable = schema.get("nullable")
     kind = schema.get("type")
-    if isinstance(nullable, bool) and (not nullable or _is_types(kind)):
+    if isinstance(nullable, bool) and (not nullable or is_types(kind)):
         del schema["nullable"]
         kinds = [kind] if isinstance(kind, str) else kind
         if nullable and kinds is not None and "null" not in kinds:
@@ -380,13 +254,13 @@ def _without_long_numbers(schema: Schema, place: Place) -> None:
             continue
         value = schema.pop(keyword)
         if keyword in ("dependencies", "dependentRequired", "description", "required", "type") or keyword[0:1] == "$":
-            raise SchemaFault(pointer(place), keyword, _KEYWORDS.get(keyword, _ANY)[0])
+            raise SchemaFault(pointer(place), keyword, KEYWORDS[keyword][0] if keyword in KEYWORDS else _HELD)
         try:
             written = json.dumps(_marked(value), ensure_ascii=False).replace('"\ue000', "").replace('\ue000"', "")
         except RecursionError:
-            raise SchemaFault(pointer(place), keyword, "made of numbers that a double holds") from None
+            raise SchemaFault(pointer(place), keyword, _HELD) from None
         if len(written) > _LONGEST_NUMBER:
-            raise SchemaFault(pointer(place), keyword, "made of numbers that a double holds")
+            raise SchemaFault(pointer(place), keyword, _HELD)
         describe(schema, f"{json.dumps(keyword, ensure_ascii=False)}: {written}")
 
 

@@ -19,7 +19,6 @@ from attrs import frozen
 
 from claudeproxy.core.arguments import ArgumentNames
 from claudeproxy.wire.json_schema import (
-    RENAMED,
     Place,
     Schema,
     SchemaFault,
@@ -29,6 +28,7 @@ from claudeproxy.wire.json_schema import (
     refer_anew,
     subschemas,
 )
+from claudeproxy.wire.json_schema_keywords import RENAMED
 
 __all__ = ["PROPERTY_NAME", "TOP_LEVEL", "ToolSchema", "tool_schema"]
 
