@@ -14,6 +14,7 @@ CLI = ["claude-agent-sdk==0.2.186"]  # carries the CLI that is tested against
 TEST = [
     "build",
     "hypothesis>=6.170",
+    "jsonschema>=4.23",
     "openai>=3.52",
     "pytest>=9.2",
     "pytest-twisted>=1.14.3",

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from attrs import evolve, field, frozen
 
+from claudeproxy.core.arguments import ArgumentNames
 from claudeproxy.core.digests import json_digest
 
 __all__ = ["Tool", "ToolChoice", "ToolUse", "offer_key"]
@@ -27,9 +28,20 @@ class Tool:
     name: str
     description: str = ""
     schema: Mapping[str, Any] = field(factory=lambda: {"type": "object", "properties": {}})
-    """JSON Schema of its arguments."""
+    """JSON Schema of its arguments, as the model's API takes it."""
     strict: bool | None = None
     """Whether the arguments must keep to the schema; None when the client did not say."""
+    renamed: Mapping[str, str] = field(factory=dict)
+    """The client's names of properties that have others in the schema, by these."""
+    wrapper: str = ""
+    """The property in the schema that all of the client's arguments are below; empty when they are not."""
+
+    @property
+    def argument_names(self) -> ArgumentNames:
+        """
+        How the arguments in the schema differ from the client's.
+        """
+        return ArgumentNames(self.renamed, self.wrapper)
 
     @cached_property
     def lenient(self) -> Tool:
@@ -52,7 +64,9 @@ class Tool:
         What is equal only for the same functions.
         """
         # Not by attrs' asdict, which goes into the schema with several frames for each of its levels.
-        return json_digest([self.name, self.description, self.schema, self.strict])
+        told = [self.name, self.description, self.schema, self.strict]
+        # Digests are kept over restarts: those of functions that are offered as they came stay as they were.
+        return json_digest([*told, self.renamed, self.wrapper] if self.argument_names else told)
 
 
 def offer_key(tools: Iterable[Tool]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from hashlib import sha256
 from typing import Any
 
 from claudeproxy.testing.bodies import blocks_of
+from claudeproxy.testing.schemas import schema_refusal
 
 __all__ = ["asked", "refusal", "refused_by", "signature", "words_against"]
 
@@ -58,6 +59,9 @@ def refusal(body: Mapping[str, Any], *, strict: bool = True) -> str | None:
     chosen = (body.get("tool_choice") or {}).get("name")
     if chosen is not None and chosen not in names:
         return f"tool_choice: Tool '{chosen}' not found in provided tools"
+    for index, tool in enumerate(body.get("tools") or ()):
+        if wrong := schema_refusal(index, tool.get("input_schema")):
+            return wrong
     unwanted = refused_by(str(body.get("model"))) if strict else frozenset()
     for each in asked(body):
         if each in unwanted:

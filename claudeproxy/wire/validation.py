@@ -22,8 +22,9 @@ from claudeproxy.errors import (
     NotTakenHere,
     UnsupportedParameter,
 )
+from claudeproxy.wire.surrogates import surrogate_fault
 
-__all__ = ["check_nesting", "decode", "invalid", "missing", "nests_too_deeply", "not_taken", "unsupported"]
+__all__ = ["check_nesting", "decode", "invalid", "missing", "nests_too_deeply", "not_taken", "too_deep", "unsupported"]
 
 T = TypeVar("T")
 
@@ -62,6 +63,8 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     except msgspec.ValidationError as error:
         raise _fault(str(error), decoder.type) from None
     except msgspec.DecodeError as error:
+        if fault := surrogate_fault(body):
+            raise fault from None
         raise InvalidJSON(f"The body is not valid JSON: {str(error).removeprefix('JSON is malformed: ')}.") from None
     except UnicodeDecodeError:
         raise InvalidJSON("The body is not valid JSON: it holds a string that is not UTF-8.") from None
@@ -76,7 +79,14 @@ def check_nesting(value: object, param: str) -> None:
     :raises InvalidValue: it nests too deeply.
     """
     if nests_too_deeply(value):
-        raise invalid(param, f"at most {_MOST_LEVELS} levels of objects and arrays")
+        raise too_deep(param)
+
+
+def too_deep(param: str) -> InvalidValue:
+    """
+    Return the error for a value of the client's own that nests too deeply.
+    """
+    return invalid(param, f"at most {_MOST_LEVELS} levels of objects and arrays")
 
 
 def nests_too_deeply(value: object) -> bool:
@@ -155,6 +165,8 @@ def _got(what: str) -> str:
     """
     if kind := _GOT_TYPE.search(what):
         return f", got {_TYPE_NAMES.get(kind[1], kind[1])}"
+    if what == "Number out of range":
+        return ", got a number that is out of range"
     if value := _GOT_VALUE.search(what):
         return f", got '{value[1]}'" if len(value[1]) <= _LONGEST_TOLD else f", got '{value[1][:_LONGEST_TOLD]}...'"
     return ""
@@ -166,7 +178,8 @@ def _at(kind: inspect.Type, path: str) -> inspect.Type:
     """
     for step in _STEP.findall(path):
         inner = (_inside(member, step) for member in _members(kind))
-        kind = next(found for found in inner if found is not None)
+        # Below what may be anything, everything is.
+        kind = next((found for found in inner if found is not None), inspect.AnyType())
     return kind
 
 
@@ -208,4 +221,6 @@ def _describe_one(kind: inspect.Type) -> str:
         return "an array" if kind.max_length is None else f"an array of at most {kind.max_length} items"
     if isinstance(kind, inspect.DictType):
         return "an object" if kind.max_length is None else f"an object of at most {kind.max_length} entries"
+    if isinstance(kind, inspect.AnyType):
+        return "a value that JSON readers can hold"
     return "true or false" if isinstance(kind, inspect.BoolType) else "an object"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
 from typing import Any
 
 __all__ = [
@@ -189,7 +190,7 @@ def _block(part: JSON) -> JSON | None:
 def _use(call: JSON) -> JSON:
     name, arguments = call["function"]["name"], call["function"]["arguments"]
     try:
-        value = json.loads(arguments or "{}", parse_float=_number, parse_constant=_number)
+        value = json.loads(arguments or "{}", parse_int=_integer, parse_float=_number, parse_constant=_no_number)
     except ValueError:
         value = None
     if not isinstance(value, dict):
@@ -198,11 +199,18 @@ def _use(call: JSON) -> JSON:
     return {"type": "tool_use", "id": call["id"], "name": name[:128] or "_", "input": value}
 
 
-def _number(text: str) -> float:
+def _integer(text: str) -> int | str:
+    """A number, or its digits where JavaScript would write others."""
+    return int(text) if abs(int(text)) <= 2**53 or Decimal(repr(float(text))) == int(text) else text
+
+
+def _number(text: str) -> float | str:
     value = float(text)
-    if value in (float("inf"), float("-inf")) or value != value:
-        raise ValueError("JSON has no such number")
-    return value
+    return text if value in (float("inf"), float("-inf")) else value
+
+
+def _no_number(text: str) -> float:
+    raise ValueError("JSON has no such number")
 
 
 def _tool(function: JSON) -> JSON:

@@ -37,6 +37,20 @@ def test_the_bytes_of_a_chat_request(house: House) -> None:
     wire.leave()
 
 
+@pytest.mark.parametrize("text", [b"\\ud800", b"\\\\ud83d\\ude00", b"\\ude00\\ud83d"])
+def test_half_a_character_is_the_upstreams_business(house: House, text: bytes) -> None:
+    """What is no Unicode in a request that is relayed goes on byte for byte, and so it does under a key."""
+    body = b'{"model": "gpt-4o", "messages": [{"role": "user", "content": "%b"}], "%b": 1, "stream": true}' % (
+        text,
+        text,
+    )
+    wire = relay(house, body, headers={"Idempotency-Key": "k"})
+
+    request = house.relay.exchange.request
+    assert (request.body, request.stream) == (body, True)
+    wire.leave()
+
+
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
 @pytest.mark.parametrize(
     ("path", "relayed"),

@@ -83,6 +83,6 @@ def test_the_deepest_schema_that_is_taken_can_be_served(where: Callable[[str], s
 
 def test_values_at_the_bottom_are_no_level() -> None:
     """Levels are objects and arrays."""
-    schema = nested(MOST, array=True).replace("[]", json.dumps(["word", 1, None]))
+    schema = nested(MOST, array=True).replace('"items": []', '"enum": ' + json.dumps(["word", 1, None]))
 
     assert decode_request(body(in_tool(schema))).tools[0].name == "f"

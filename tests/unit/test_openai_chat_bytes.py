@@ -31,15 +31,13 @@ DEEP = b"[" * 200_000 + b"]" * 200_000
         b'{"model": "\xff"}',
         b'{"model": "m", "temperature": NaN}',
         b'{"model": "m", "messages": [{"role": "user", "content": "\xed\xa0\x80"}]}',
-        b'{"model": "m", "messages": [{"role": "user", "content": "half: \\ud83d."}]}',
-        b'{"model": "m", "messages": [{"role": "user", "content": "other half: \\ude00"}]}',
         b'{"model": "m", "messages": [], "x": ' + DEEP + b"}",
         b'{"model": "m", "messages": [], "tools": [{"x": ' + DEEP + b"}]}",
     ],
     ids=case_name,
 )
 def test_what_is_no_json_is_refused(request_body: bytes) -> None:
-    """Broken syntax, broken Unicode, half characters and bottomless nesting get a clear answer, never a crash."""
+    """Broken syntax, broken Unicode and bottomless nesting get a clear answer, never a crash."""
     assert refusal(request_body) == (InvalidJSON, None)
 
 

@@ -52,7 +52,7 @@ def test_what_is_read_is_what_was_written(tmp_path: Path, kept: list[Session]) -
 def test_functions_are_written_once(tmp_path: Path) -> None:
     """Clients send the same ones with each of their conversations."""
     file = SessionFile(tmp_path)
-    tools = (Tool("f", "a description"), Tool("g"))
+    tools = (Tool("f", "a description"), Tool("g"), Tool("h", renamed={"x_1": "$x"}, wrapper="arguments_2"))
     kept = [evolve(session(str(number), Clock()), tools=tools) for number in range(9)]
     file.write(kept)
 

@@ -73,3 +73,29 @@ def test_thoughts_are_bound_to_what_was_said(model: str, changed: dict[str, Any]
     messages = [said, {"role": "assistant", "content": [thought, {"type": "text", "text": "Yes"}]}, HI]
 
     assert (refusal({**asked, **fields, "messages": messages}) is None) == taken
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({}, "tools.1.custom.input_schema.type: Field required"),
+        ({"type": "array"}, "tools.1.custom.input_schema.type: Input should be 'object'"),
+        ({"type": ["object", "null"]}, "tools.1.custom.input_schema.type: Input should be 'object'"),
+        ({"type": "object", "anyOf": [{}]}, "does not support oneOf, allOf, or anyOf at the top level"),
+        ({"type": "object", "oneOf": [{}]}, "does not support oneOf, allOf, or anyOf at the top level"),
+        ({"type": "object", "properties": {"$x": {}}}, "Property keys should match pattern"),
+        (
+            {"type": "object", "$defs": {"a": {"anyOf": [{"properties": {"": {}}}]}}},
+            "Property keys should match pattern",
+        ),
+        ({"type": "object", "properties": {"a": {"items": [{}]}}}, "JSON schema is invalid"),
+        ({"type": "object", "properties": {"a": {"exclusiveMinimum": True}}}, "JSON schema is invalid"),
+        ({"type": "object", "properties": {"a": {"type": "any"}}}, "JSON schema is invalid"),
+        ({"type": "object", "properties": {"properties": {"anyOf": [{}]}}, "default": {"properties": {"$x": 1}}}, None),
+    ],
+)
+def test_schemas_of_functions_are_checked(schema: dict[str, Any], words: str | None) -> None:
+    """Every model wants the same of them."""
+    told = refusal(request("claude-test", tools=[TOOL, {"name": "f", "input_schema": schema}]), strict=False)
+
+    assert told is None if words is None else words in (told or "")

@@ -152,6 +152,23 @@ def test_the_users_last_block_is_marked_for_the_cache() -> None:
         assert "cache_control" not in second["content"][-1]
 
 
+@pytest.mark.parametrize("after", [(), (Message(Role.SYSTEM, "Be brief."),), (Message(Role.ASSISTANT, "It is"),)])
+def test_what_the_request_before_had_is_marked_as_well(after: tuple[Message, ...]) -> None:
+    """The API looks no further back than 20 blocks, which are ten calls and their results."""
+    calls = [ToolCall(f"c{number}", "add", "{}") for number in range(30)]
+    results = [Message(Role.USER, (ToolResult(call.call_id, (Text("2"),)),)) for call in calls]
+    conversation = [ASKED, Message(Role.ASSISTANT, "What?"), ASKED, Message(Role.ASSISTANT, calls), *results, *after]
+    told = body(None, (ADD,), conversation)["messages"]
+    marked = [
+        (index, place)
+        for index, message in enumerate(told)
+        for place, block in enumerate(message["content"])
+        if "cache_control" in block
+    ]
+
+    assert marked == [(2, 0), (4, 29)]
+
+
 shares = st.none() | st.floats(0, 1)
 
 

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from claudeproxy.backends.claude.answers.naming import ClientNames
 from claudeproxy.backends.claude.answers.turn import Expected, Outcome
 from claudeproxy.backends.claude.claims import ClaimedTurn, Claims
 from claudeproxy.backends.claude.conversations import LiveProcesses, TurnLocks
@@ -253,7 +254,8 @@ class ClaudeBackend:
                 telling = telling.in_place(head)
         model = turn.session.model
         process.configure(model, turn_settings(model, telling), show_reasoning=way.settings.show_reasoning)
-        expected = Expected(emit, way.form, way.settings.stop)
+        names = ClientNames.of(way.tools, way.tool)
+        expected = Expected(names.emit_to(emit), way.form, way.settings.stop)
         if parked:
             answered = process.continue_turn(results_of(turn.new, told_whole=whole), expected)
         else:
@@ -261,6 +263,8 @@ class ClaudeBackend:
             parts = (Text("."),) if whole else tuple(part for message in turn.new for part in message.parts)
             answered = process.run_turn(parts, expected)
         said = turn.conversation if telling.told is None else telling.told
+        if names:
+            answered.addCallback(lambda outcome: evolve(outcome, parts=names.parts(outcome.parts)))
         return answered.addCallback(partial(_placed, process, head, said, whole))
 
 

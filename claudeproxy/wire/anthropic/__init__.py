@@ -16,6 +16,7 @@ from claudeproxy.wire.anthropic.events import (
     decode_event,
     finish_reason,
 )
+from claudeproxy.wire.anthropic.tool_schemas import ToolSchema, tool_schema
 
 __all__ = [
     "CallInput",
@@ -27,9 +28,11 @@ __all__ = [
     "Signature",
     "ThoughtStarted",
     "TokenCounts",
+    "ToolSchema",
     "called_functions",
     "content_blocks",
     "decode_event",
     "finish_reason",
     "message_objects",
+    "tool_schema",
 ]

@@ -7,14 +7,13 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-import msgspec
-
+from claudeproxy.core.arguments import ArgumentNames
 from claudeproxy.core.chat import (
     Document,
     Image,
@@ -28,6 +27,7 @@ from claudeproxy.core.chat import (
     ToolResult,
 )
 from claudeproxy.core.media import PLAIN_TEXT
+from claudeproxy.wire.numbers import decode_kept
 from claudeproxy.wire.validation import nests_too_deeply
 
 __all__ = ["called_functions", "content_blocks", "message_objects"]
@@ -35,23 +35,29 @@ __all__ = ["called_functions", "content_blocks", "message_objects"]
 _ID = re.compile(r"[a-zA-Z0-9_-]+")
 _NO_NAME = re.compile(r"[^a-zA-Z0-9_-]")
 _LONGEST_NAME = 128
+_MARKS = 2
+"""Of the four that the API takes; the CLI has one or two of its own in the system prompt."""
 
 
-def message_objects(messages: Iterable[Message]) -> list[dict[str, Any]]:
+def message_objects(
+    messages: Iterable[Message], names: Mapping[str, ArgumentNames] | None = None
+) -> list[dict[str, Any]]:
     """
     Return the messages of a request; neighbours of one role are one message, as the API wants the results of calls.
 
-    The last block of the user's last message is marked, so that the API's cache keeps what comes before it.
+    The last blocks of the user's last two messages are marked, so that the API's cache keeps what comes before them. It
+    looks for what it has kept in the 20 blocks before a mark alone, and the calls of one answer and their results can
+    be more; the mark before them is where the request before this one had its last.
+
+    :param names: by functions, how the arguments of their calls differ from the client's.
     """
-    calls = _Calls()
+    calls = _Calls(names or {})
     objects = [
         {"role": role.value, "content": [_block(part, calls) for message in group for part in message.parts]}
         for role, group in groupby(messages, key=attrgetter("role"))
     ]
-    for last in reversed(objects):
-        if last["role"] == Role.USER:
-            last["content"][-1]["cache_control"] = {"type": "ephemeral"}
-            break
+    for told in [each for each in objects if each["role"] == Role.USER][-_MARKS:]:
+        told["content"][-1]["cache_control"] = {"type": "ephemeral"}
     return objects
 
 
@@ -74,10 +80,11 @@ def called_functions(messages: Iterable[Message]) -> list[str]:
 class _Calls:
     """
     The ids that the API is told for a conversation's calls: no two calls may have the same, and many clients count
-    anew in each answer.
+    anew in each answer; and the names that it is told for their arguments.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, names: Mapping[str, ArgumentNames] | None = None) -> None:
+        self._names = names or {}
         self._latest: dict[str, str] = {}
         """What the API is told, by the id that the last call of that id has."""
         self._told: set[str] = set()
@@ -96,6 +103,12 @@ class _Calls:
         self._told.add(told)
         self._latest[call_id] = told
         return told
+
+    def arguments(self, function: str, arguments: str) -> Any:
+        """
+        Return a call's arguments as the API has them.
+        """
+        return _input(arguments, self._names.get(function))
 
     def of_result(self, call_id: str) -> str:
         """
@@ -118,7 +131,11 @@ def _block(part: Part, calls: _Calls) -> dict[str, Any]:
         case Document(title=title):
             return {"type": "document", "source": _source(part), **({"title": title} if title else {})}
         case ToolCall(call_id=call_id, name=name, arguments=arguments):
-            called = {"id": calls.begin(call_id), "name": _function_name(name), "input": _input(arguments)}
+            called = {
+                "id": calls.begin(call_id),
+                "name": _function_name(name),
+                "input": calls.arguments(name, arguments),
+            }
             return {"type": "tool_use", **called}
         case ToolResult(call_id=call_id, content=content):
             told = calls.of_result(call_id)
@@ -146,16 +163,19 @@ def _function_name(name: str) -> str:
     return _NO_NAME.sub("_", name)[:_LONGEST_NAME] or "_"
 
 
-def _input(arguments: str) -> Any:
+def _input(arguments: str, names: ArgumentNames | None) -> Any:
     """
-    Return a call's arguments as the API has them, always an object.
+    Return a call's arguments as the API has them, always an object. A number that would become another one on the way
+    is a string of its digits.
     """
     try:
-        decoded = msgspec.json.decode(arguments or b"{}")
-    except (msgspec.DecodeError, RecursionError):
-        decoded = None
+        decoded = decode_kept(arguments or "{}", str)
+        if isinstance(decoded, dict) and not nests_too_deeply(decoded):
+            return decode_kept(names.told(arguments), str) if names else decoded
+    except (ValueError, RecursionError):
+        pass
     # What the model wrote wrongly it is to see as it was.
-    return decoded if isinstance(decoded, dict) and not nests_too_deeply(decoded) else {"_unparsed": arguments}
+    return {"_unparsed": arguments}
 
 
 def _source(part: Image | Document) -> dict[str, Any]:

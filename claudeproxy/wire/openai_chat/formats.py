@@ -8,7 +8,8 @@ import re
 
 from claudeproxy.core.chat import AnswerFormat
 from claudeproxy.wire.openai_chat.schema import ResponseFormat
-from claudeproxy.wire.validation import check_nesting, invalid, missing
+from claudeproxy.wire.openai_chat.schemas import fit_answer_schema
+from claudeproxy.wire.validation import invalid, missing
 
 __all__ = ["decode_format"]
 
@@ -33,8 +34,5 @@ def decode_format(format: ResponseFormat | None) -> AnswerFormat | None:
         raise invalid("response_format.json_schema.name", "1 to 64 letters, digits, underscores or dashes")
     if described.schema is None:
         raise missing("response_format.json_schema.schema")
-    # A recursive one has a reference in the place of its type.
-    if described.schema.get("type", "object") != "object":
-        raise invalid("response_format.json_schema.schema", "a JSON Schema of type 'object'")
-    check_nesting(described.schema, "response_format.json_schema.schema")
-    return AnswerFormat(described.schema, described.name, described.description or "")
+    schema = fit_answer_schema(described.schema, "response_format.json_schema.schema")
+    return AnswerFormat(schema, described.name, described.description or "")

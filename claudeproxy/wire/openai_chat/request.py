@@ -11,10 +11,12 @@ from attrs import frozen
 
 from claudeproxy.core.chat import Effort, Message, Role, TurnSettings
 from claudeproxy.core.tools import Tool, ToolChoice
+from claudeproxy.errors import ClaudeProxyError
 from claudeproxy.wire.openai_chat.formats import decode_format
 from claudeproxy.wire.openai_chat.messages import decode_messages
 from claudeproxy.wire.openai_chat.schema import ChatCompletionRequest, RequestHead
 from claudeproxy.wire.openai_chat.tools import decode_tool_choice, decode_tools, has_legacy_calls
+from claudeproxy.wire.surrogates import without_surrogates
 from claudeproxy.wire.validation import decode, invalid, missing, unsupported
 
 __all__ = ["TAKES_EFFECT", "ChatBody", "Peek", "decode_request", "peek"]
@@ -99,14 +101,30 @@ TAKES_EFFECT = frozenset(
 
 def peek(body: bytes) -> Peek:
     """
-    Read what routing needs and leave the rest unlooked at, though it must be JSON.
+    Read what routing needs and leave the rest unlooked at, though it must be JSON. Unpaired surrogates, which JSON
+    allows and Unicode does not, are a matter for whoever reads the strings that hold them.
 
     :raises ClaudeProxyError: as :func:`decode_request` does, for these parameters.
     """
-    head = decode(_HEAD, body)
+    head = _head(body)
     if not head.model:
         raise missing("model")
     return Peek(head.model, bool(head.stream), bytes(head.store) not in _NOT_STORED)
+
+
+def _head(body: bytes) -> RequestHead:
+    fault: ClaudeProxyError
+    try:
+        return decode(_HEAD, body)
+    except ClaudeProxyError as error:
+        fault = error
+    for readable in without_surrogates(body):
+        if readable != body:
+            try:
+                return decode(_HEAD, readable)
+            except ClaudeProxyError as error:
+                fault = error
+    raise fault
 
 
 def decode_request(body: bytes) -> ChatBody:

@@ -8,7 +8,7 @@ parameter then does is decided in :mod:`claudeproxy.wire.openai_chat.request`.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta, Raw, Struct
 
@@ -104,7 +104,7 @@ class FunctionDefinition(Struct):
 
     name: str
     description: str | None = None
-    parameters: dict[str, Any] | None = None
+    parameters: _Object | None = None
     strict: bool | None = None
 
 
@@ -166,7 +166,7 @@ class JSONSchemaFormat(Struct):
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=64)]
-    schema: dict[str, Any] | None = None
+    schema: _Object | None = None
     description: str | None = None
     strict: bool | None = None
 

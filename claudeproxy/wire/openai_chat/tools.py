@@ -7,6 +7,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from attrs import define
+from msgspec import Raw
+
 from claudeproxy.core.tools import Tool, ToolChoice, ToolUse
 from claudeproxy.wire.openai_chat.schema import (
     ChatCompletionRequest,
@@ -16,12 +19,14 @@ from claudeproxy.wire.openai_chat.schema import (
     NamedTool,
     ToolDefinition,
 )
-from claudeproxy.wire.validation import check_nesting, invalid, missing, unsupported
+from claudeproxy.wire.openai_chat.schemas import fit_tool_schema
+from claudeproxy.wire.validation import invalid, missing, not_taken, unsupported
 
 __all__ = ["decode_tool_choice", "decode_tools", "has_legacy_calls"]
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_NO_ARGUMENTS = {"type": "object", "properties": {}}
+_MOST_SCHEMAS = 50_000
+"""In all functions of a request, those within others included."""
 
 
 def decode_tools(request: ChatCompletionRequest) -> tuple[Tool, ...]:
@@ -32,8 +37,11 @@ def decode_tools(request: ChatCompletionRequest) -> tuple[Tool, ...]:
         nests too deeply.
     :raises UnsupportedParameter: a tool that is no function.
     """
-    tools = [_tool(tool, f"tools[{index}]") for index, tool in enumerate(request.tools or ())]
-    tools += [_function(function, f"functions[{index}]") for index, function in enumerate(request.functions or ())]
+    budget = _Budget()
+    tools = [_tool(tool, f"tools[{index}]", budget) for index, tool in enumerate(request.tools or ())]
+    tools += [
+        _function(function, f"functions[{index}]", budget) for index, function in enumerate(request.functions or ())
+    ]
     names: set[str] = set()
     newer = len(request.tools or ())
     for index, tool in enumerate(tools):
@@ -90,19 +98,38 @@ def _chosen(choice: NamedTool | NamedFunction, known: Collection[str], param: st
     return function.name
 
 
-def _tool(tool: ToolDefinition, param: str) -> Tool:
+@define
+class _Budget:
+    """
+    Sees to it that a request's schemas are looked at while nobody waits for long.
+    """
+
+    _left: int = _MOST_SCHEMAS
+
+    def take(self, count: int, param: str) -> None:
+        self._left -= count
+        if self._left < 0:
+            raise not_taken(param, f"at most {_MOST_SCHEMAS} schemas in all functions, with those within them")
+
+
+def _tool(tool: ToolDefinition, param: str, budget: _Budget) -> Tool:
     if tool.type != "function":
         raise unsupported(f"{param}.type", "only tools of type 'function' can be called")
     if tool.function is None:
         raise missing(f"{param}.function")
-    return _function(tool.function, f"{param}.function")
+    return _function(tool.function, f"{param}.function", budget)
 
 
-def _function(function: FunctionDefinition, param: str) -> Tool:
+def _function(function: FunctionDefinition, param: str, budget: _Budget) -> Tool:
     if not _NAME.fullmatch(function.name):
         raise invalid(f"{param}.name", "1 to 64 letters, digits, underscores or dashes")
-    schema = function.parameters or _NO_ARGUMENTS
-    if schema.get("type", "object") != "object":
-        raise invalid(f"{param}.parameters", "a JSON Schema of type 'object'")
-    check_nesting(schema, f"{param}.parameters")
-    return Tool(function.name, function.description or "", {"type": "object", **schema}, function.strict)
+    fitted = fit_tool_schema(function.parameters or {"properties": Raw(b"{}")}, f"{param}.parameters")
+    budget.take(fitted.count, f"{param}.parameters")
+    return Tool(
+        function.name,
+        function.description or "",
+        fitted.schema,
+        function.strict,
+        fitted.names.renamed,
+        fitted.names.wrapper,
+    )

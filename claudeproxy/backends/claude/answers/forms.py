@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Container
 from itertools import chain, count
 
+import msgspec
 from attrs import define, field
 
 from claudeproxy.backends.claude.answers.answer import is_object
@@ -17,6 +18,7 @@ from claudeproxy.core.chat import AnswerFormat
 from claudeproxy.core.events import Usage
 from claudeproxy.core.tools import Tool
 from claudeproxy.errors import AnswerNotJSON, NoFunctionCalled
+from claudeproxy.wire.anthropic import tool_schema
 
 __all__ = ["Form", "form_tool"]
 
@@ -38,7 +40,11 @@ def form_tool(format: AnswerFormat, taken: Container[str]) -> Tool:
     names = chain((format.name,), (f"{format.name[:60]}_{number}" for number in count()))
     name = next(each for each in names if each not in taken)
     described = f"{_DESCRIPTION}\n\n{format.description}" if format.description else _DESCRIPTION
-    return Tool(name, described, {**_OBJECT, **(format.schema or {})})
+    if format.schema is None:
+        return Tool(name, described, _OBJECT)
+    # What the API takes as a function's schema is less than what it takes for an answer's.
+    fitted = tool_schema(msgspec.json.decode(msgspec.json.encode(format.schema)))
+    return Tool(name, described, fitted.schema, renamed=fitted.names.renamed, wrapper=fitted.names.wrapper)
 
 
 @define

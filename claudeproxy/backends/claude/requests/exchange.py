@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from claudeproxy.backends.claude.answers.blanks import is_blank, is_disputed
 from claudeproxy.core.chat import Image, Message, Part, Role, Text, ToolCall, ToolResult
+from claudeproxy.wire.numbers import keeps_numbers
 
 __all__ = ["DOTS", "Results", "are_plain_results", "is_plain_answer", "is_plain_prompt", "results_of"]
 
@@ -58,11 +59,11 @@ def _length(text: str) -> int:
 def is_plain_answer(parts: Iterable[Part]) -> bool:
     """
     Whether the CLI remembers an answer as the model gave it. In the arguments of calls it takes a written-out escape
-    such as ``\\u00e9`` for the character, which code that is to be written often has; and it has words of its own for
-    an answer without any (seen).
+    such as ``\\u00e9`` for the character, which code that is to be written often has; of numbers it remembers what a
+    double holds; and it has words of its own for an answer without any (seen).
     """
     return not any(
-        (isinstance(part, ToolCall) and _ESCAPE.search(part.arguments))
+        (isinstance(part, ToolCall) and (_ESCAPE.search(part.arguments) or not keeps_numbers(part.arguments)))
         or (isinstance(part, Text) and (part.text.strip() == _NO_WORDS or is_disputed(part.text)))
         for part in parts
     )

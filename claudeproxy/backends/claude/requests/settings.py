@@ -47,7 +47,8 @@ def turn_settings(model: str, telling: Telling) -> dict[str, object]:
     if telling.functions:
         body["tool_choice"] = _choice(telling.choice)
     if telling.told is not None:
-        body["messages"] = message_objects(telling.told)
+        names = {tool.name: tool.argument_names for tool in telling.functions if tool.argument_names}
+        body["messages"] = message_objects(telling.told, names)
     if settings.text_format is not None and telling.form is None:
         # The CLI adds this to its own, which it does with no other key (seen).
         body["output_config"] = {"format": {"type": "json_schema", "schema": settings.text_format.schema}}
