@@ -21,7 +21,7 @@ from tests.memory.wire import KEY, chat_body, parse
 Make = Callable[..., Whole]
 CHAT = "/v1/chat/completions"
 EVENTS = ((b"Content-Type", b"text/event-stream"),)
-POST = f"POST {CHAT} HTTP/1.1\r\nAuthorization: Bearer {KEY}\r\n".encode()
+POST = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n".encode()
 MEGABYTE = 1024 * 1024
 
 

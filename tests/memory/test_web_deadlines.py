@@ -11,7 +11,7 @@ import pytest
 from claudeproxy.config import ServerConfig
 from tests.memory.wire import KEY, House, Wire, chat_body
 
-HEAD = f"POST /v1/chat/completions HTTP/1.1\r\nAuthorization: Bearer {KEY}\r\n".encode()
+HEAD = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n".encode()
 PROGRESS = 16 * 1024
 
 
@@ -69,7 +69,7 @@ def test_a_head_on_a_used_connection(house: House) -> None:
     wire.send_raw(b"GET /health/live")
     house.clock.advance(19)
     assert b"" == wire.sent
-    wire.send_raw(b" HTTP/1.1\r\n\r\n")
+    wire.send_raw(b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert 200 == wire.answer().status
     house.clock.advance(74)
     assert not wire.closing

@@ -1,0 +1,142 @@
+"""
+The rules of RFC 9110 and RFC 9112 for the head of a request that Twisted does not enforce, or enforces too loosely.
+
+A head that two servers can read in two ways lets a client hide a request from the first of them (request smuggling), so
+nothing is guessed here: what has no single meaning is refused, and its connection ends.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from ipaddress import AddressValueError, IPv6Address
+
+from claudeproxy.errors import MalformedRequest
+
+__all__ = [
+    "body_length",
+    "check_transfer_encoding",
+    "has_bare_line_end",
+    "has_control_characters",
+    "is_field_line",
+    "target_host",
+    "wants_close",
+]
+
+_CONTROLS = bytes(code for code in (*range(32), 127) if code != 9)
+"""What can stand nowhere in a head, its line ends apart (RFC 9110, section 5.5); a tab can."""
+
+_FIELD_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00-\x08\x0a-\x1f\x7f]*")
+
+_ABSOLUTE = re.compile(rb"https?://([^/?#]*)", re.IGNORECASE)
+
+_HOST = re.compile(
+    rb"""
+    (?P<name> \[ (?P<literal>[0-9A-Fa-f:.]+) \] | (?: [A-Za-z0-9._~!$&'()*+;=-] | %[0-9A-Fa-f]{2} )* )
+    (?: : (?P<port>[0-9]{0,9}) )?
+    """,
+    re.VERBOSE,
+)
+"""
+``uri-host [ ":" port ]`` of RFC 3986, without future kinds of addresses and the comma, which joins two hosts.
+"""
+
+_MOST_DIGITS = 18
+"""Digits of a length that need be read: those of an exabyte."""
+
+
+def has_control_characters(line: bytes) -> bool:
+    """
+    Whether there are control characters in a line of a head, among them NUL and line ends that are not CRLF.
+    """
+    return len(line.translate(None, _CONTROLS)) != len(line)
+
+
+def has_bare_line_end(rest: bytes) -> bool:
+    """
+    Whether ``rest``, the beginning of a line that has not ended with CRLF so far, has another line end in it.
+    """
+    return b"\n" in rest or b"\r" in rest[:-1]
+
+
+def is_field_line(line: bytes) -> bool:
+    """
+    Whether ``line`` is a field's name, a colon and a value.
+    """
+    return _FIELD_LINE.fullmatch(line) is not None
+
+
+def body_length(value: bytes) -> int:
+    """
+    Read the value of ``Content-Length``; what is beyond an exabyte is one.
+
+    :raises MalformedRequest: it is not one number, in digits.
+    """
+    if not value.isdigit():
+        raise MalformedRequest("Content-Length must be one number, in digits.")
+    digits = value.lstrip(b"0")
+    # Python refuses to read numbers of more than 4,300 digits.
+    return min(int(digits[: _MOST_DIGITS + 1] or b"0"), 10**_MOST_DIGITS)
+
+
+def check_transfer_encoding(value: bytes, version: bytes) -> None:
+    """
+    Check the value of ``Transfer-Encoding``: with any other than ``chunked`` the body's end is not known.
+
+    ``identity``, which RFC 7230 removed, is read as no encoding by some servers and refused by others.
+
+    :raises MalformedRequest: it is not ``chunked`` alone, or the version has no transfer encodings.
+    """
+    if version != b"HTTP/1.1":
+        raise MalformedRequest("Transfer-Encoding is not taken with HTTP/1.0.")
+    if value.lower() != b"chunked":
+        raise MalformedRequest("Transfer-Encoding must be chunked, alone, or absent.")
+
+
+def wants_close(values: Iterable[bytes]) -> bool:
+    """
+    Whether ``close`` is among the options of the lines of ``Connection`` (RFC 9112, section 9.6).
+    """
+    return any(option.strip().lower() == b"close" for value in values for option in value.split(b","))
+
+
+def target_host(method: bytes, target: bytes, version: bytes, hosts: Sequence[bytes]) -> bytes | None:
+    """
+    Return the host, with its port, that a request is for, or None when ``Host`` says it, or nothing does.
+
+    That is the target's where the target is a whole URL; it stands in the place of ``Host`` (RFC 9112, section 3.2.2).
+
+    :param hosts: the values of ``Host``, one for each line.
+    :raises MalformedRequest: ``Host`` is missing, is there twice or is no host (section 3.2); or the target's host is
+        none; or the target is an asterisk with another method than OPTIONS (section 3.2.4).
+    """
+    if len(hosts) != 1 and (hosts or version != b"HTTP/1.0"):
+        raise MalformedRequest("A request must have the header Host exactly once.")
+    if hosts and not _is_host(hosts[0]):
+        raise MalformedRequest("The header Host must be a host, which a colon and a port may follow.")
+    if target.startswith(b"/"):
+        return None
+    if target == b"*" and method != b"OPTIONS":
+        raise MalformedRequest("The request target * is for OPTIONS alone.")
+    absolute = _ABSOLUTE.match(target)
+    if absolute is None:
+        return None
+    authority = absolute[1]
+    if not _is_host(authority) or authority.partition(b":")[0] == b"":
+        raise MalformedRequest("The request target must have a host, which a colon and a port may follow.")
+    return authority
+
+
+def _is_host(value: bytes) -> bool:
+    """
+    Whether this is a host, which may be empty, and perhaps a port.
+    """
+    match = _HOST.fullmatch(value)
+    if match is None:
+        return False
+    if match["literal"] is not None:
+        try:
+            IPv6Address(match["literal"].decode("ascii"))
+        except AddressValueError:
+            return False
+    return not match["port"] or int(match["port"]) <= 65535
