@@ -73,6 +73,8 @@ class ProxyChannel(StrictChannel):
     transport: ITCPTransport
     _refused = False
     _half_closed = False
+    _ends = False
+    """Whether the connection is closed as soon as all is written."""
     _secure = False
     _peer: IAddress | None = None
     _host: IAddress | None = None
@@ -118,6 +120,7 @@ class ProxyChannel(StrictChannel):
         """
         Close the connection when all is written; a client that does not take it is cut off.
         """
+        self._ends = True
         super().loseConnection()
         if self in self.site.channels:
             self._arm(self.site.idle_timeout, self.transport.abortConnection)
@@ -180,7 +183,7 @@ class ProxyChannel(StrictChannel):
         if self._refused:
             self.transport.loseConnection()
         elif self.requests and self._handlingRequest:
-            if not self.transport.disconnecting:
+            if not self._ends:
                 self._arm(_HALF_CLOSED, self.transport.abortConnection)
         else:
             self.loseConnection()

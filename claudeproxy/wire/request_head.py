@@ -42,7 +42,7 @@ _HOST = re.compile(
 """
 
 _MOST_DIGITS = 18
-"""Digits of a length that need be read: those of an exabyte."""
+_EXABYTE: int = 10**_MOST_DIGITS
 
 
 def has_control_characters(line: bytes) -> bool:
@@ -76,7 +76,7 @@ def body_length(value: bytes) -> int:
         raise MalformedRequest("Content-Length must be one number, in digits.")
     digits = value.lstrip(b"0")
     # Python refuses to read numbers of more than 4,300 digits.
-    return min(int(digits[: _MOST_DIGITS + 1] or b"0"), 10**_MOST_DIGITS)
+    return int(digits or b"0") if len(digits) <= _MOST_DIGITS else _EXABYTE
 
 
 def check_transfer_encoding(value: bytes, version: bytes) -> None:
