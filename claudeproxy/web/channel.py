@@ -197,8 +197,8 @@ class ProxyChannel(StrictChannel):
         """
         Bytes have come; those of a refused client are not looked at.
 
-        Twisted calls this also with what came ahead, from within ``finish()`` of the request before. So nothing that
-        goes wrong here may reach the caller.
+        With what came ahead this is called from within ``finish()`` of the request before, so nothing that goes wrong
+        here may reach the caller.
         """
         if self._refused:
             return
@@ -238,9 +238,14 @@ class ProxyChannel(StrictChannel):
 
     def requestDone(self, request: ProxyRequest) -> None:
         """
-        A request is answered; what came ahead is read next.
+        A request is answered: it is over, and then what came ahead is read. Twisted would begin the next one first.
         """
+        ahead = b"".join(self._dataBuffer)
+        self._dataBuffer = []
         super().requestDone(request)
+        self.site.over(request)
+        if ahead and not self._ends:
+            self.dataReceived(ahead)
         if self._half_closed and not self._busyReceiving and not (self.requests and self._handlingRequest):
             self.loseConnection()
 

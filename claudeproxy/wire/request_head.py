@@ -107,8 +107,8 @@ def target_host(method: bytes, target: bytes, version: bytes, hosts: Sequence[by
     That is the target's where the target is a whole URL; it stands in the place of ``Host`` (RFC 9112, section 3.2.2).
 
     :param hosts: the values of ``Host``, one for each line.
-    :raises MalformedRequest: ``Host`` is missing, is there twice or is no host (section 3.2); or the target's host is
-        none; or the target is an asterisk with another method than OPTIONS (section 3.2.4).
+    :raises MalformedRequest: ``Host`` is missing, is there twice or is no host (section 3.2); or the target is neither
+        a path nor a URL with a host, nor the asterisk of OPTIONS.
     """
     if len(hosts) != 1 and (hosts or version != b"HTTP/1.0"):
         raise MalformedRequest("A request must have the header Host exactly once.")
@@ -116,11 +116,11 @@ def target_host(method: bytes, target: bytes, version: bytes, hosts: Sequence[by
         raise MalformedRequest("The header Host must be a host, which a colon and a port may follow.")
     if target.startswith(b"/"):
         return None
-    if target == b"*" and method != b"OPTIONS":
-        raise MalformedRequest("The request target * is for OPTIONS alone.")
+    if target == b"*" and method == b"OPTIONS":
+        return None
     absolute = _ABSOLUTE.match(target)
     if absolute is None:
-        return None
+        raise MalformedRequest("The request target must be a path or a URL of http or https, and * only for OPTIONS.")
     authority = absolute[1]
     if not _is_host(authority) or authority.partition(b":")[0] == b"":
         raise MalformedRequest("The request target must have a host, which a colon and a port may follow.")
