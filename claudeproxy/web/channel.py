@@ -179,12 +179,13 @@ class ProxyChannel(StrictChannel):
         What it has asked for by now and is ready at once is answered. Then, or when the time for that is over, the
         connection ends, and with it the work on what is left.
         """
+        if self._half_closed or self._ends:
+            return
         self._half_closed = True
         if self._refused:
             self.transport.loseConnection()
         elif self.requests and self._handlingRequest:
-            if not self._ends:
-                self._arm(_HALF_CLOSED, self.transport.abortConnection)
+            self._arm(_HALF_CLOSED, self.transport.abortConnection)
         else:
             self.loseConnection()
 

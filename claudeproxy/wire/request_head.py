@@ -114,6 +114,8 @@ def target_host(method: bytes, target: bytes, version: bytes, hosts: Sequence[by
         raise MalformedRequest("A request must have the header Host exactly once.")
     if hosts and not _is_host(hosts[0]):
         raise MalformedRequest("The header Host must be a host, which a colon and a port may follow.")
+    if not target.isascii():
+        raise MalformedRequest("The request target must be ASCII, with all else percent-encoded.")
     if target.startswith(b"/"):
         return None
     if target == b"*" and method == b"OPTIONS":
