@@ -35,7 +35,8 @@ clients: $(DEVELOPMENT) $(CLIENT_EXTRAS:%=$(CLIENTS)/%/.installed) ## Run the te
 	CLIENTS=$(CLIENTS) $(BIN)/pytest $(PYTEST_ARGS) $(CLIENT_TESTS)
 
 fuzz: $(DEVELOPMENT) ## Send tens of thousands of odd requests
-	FUZZ_CASES="$${FUZZ_CASES:-20000}" $(BIN)/pytest -s tests/memory/test_fuzz.py tests/live/test_fuzz.py
+	FUZZ_CASES="$${FUZZ_CASES:-20000}" $(BIN)/pytest -s tests/memory/test_fuzz.py tests/live/test_fuzz.py \
+		tests/live/test_fuzz_framing.py
 
 fidelity: $(DEVELOPMENT) ## Compare what thousands of conversations say with what the model is told
 	FIDELITY_CASES="$${FIDELITY_CASES:-2000}" SETTINGS_CASES="$${SETTINGS_CASES:-50}" \

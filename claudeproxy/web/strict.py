@@ -100,9 +100,15 @@ class StrictChannel(HTTPChannel):
         """
         super().rawDataReceived(data)
         decoder: Any = self._transferDecoder
-        in_chunk = getattr(decoder, "state", "") == "BODY"
-        if in_chunk and self.requests[0].received + decoder.length > self.site.max_body_bytes:
-            self.refuse(self.site.too_large())
+        state = getattr(decoder, "state", "")  # of a chunked body
+        if state == "BODY":
+            if self.requests[0].received + decoder.length > self.site.max_body_bytes:
+                self.refuse(self.site.too_large())
+        elif state and decoder._buffer:
+            # As in a head, Twisted would wait for CRLF.
+            rest = bytes(decoder._buffer)
+            if has_bare_line_end(rest) or (state == "CRLF" and rest != b"\r"):
+                self.refuse(MalformedRequest("The lines between the chunks of a body must end with CRLF."))
 
     def checkPersistence(self, request: ProxyRequest, version: bytes) -> bool:
         """
@@ -160,5 +166,7 @@ class StrictChannel(HTTPChannel):
                     f"The head of a request may have {self.totalHeadersSize} bytes and {self.maxHeaders} headers."
                 )
             )
-        else:
+        elif self.line_mode:
             self.refuse(MalformedRequest("The request is not valid HTTP."))
+        else:
+            self.refuse(MalformedRequest("The body of the request is not divided into chunks as it must be."))

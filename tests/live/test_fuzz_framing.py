@@ -12,6 +12,7 @@ import os
 import re
 import socket
 from collections import Counter
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
@@ -39,6 +40,7 @@ STRICTER = (
     ("one number, in digits", "RFC 9110, 8.6: a list of equal lengths is refused or taken as one"),
     ("with HTTP/1.0", "RFC 9112, 6.1: the framing of a 1.0 request with transfer encodings is faulty"),
     ("header Host must be|target must", "RFC 9112, 3.2: what is no host or no target is refused"),
+    ("divided into chunks", "RFC 9112, 7.1: line ends in extensions, blanks around sizes, lines of more than 1 KiB"),
     ("trailer", "RFC 9112, 7.1.2: trailers are header lines"),
 )
 """What a refusal says where h11 may take the request, and why."""
@@ -46,7 +48,6 @@ STRICTER = (
 UNSPECIFIC = re.compile(
     rb"HTTP/(?!1\.[01][\r\n])"  # other versions than ours
     rb"|\n\r?\n\r?\n|^\r?\n\r?\n"  # more empty lines than one before a request
-    rb"|[0-9A-Fa-f][ \t]+(;|\r?\n)|\n[^\r\n]*[\x80-\xff]"  # blanks after a chunk's size
 )
 """What is in a request that is refused as "not valid HTTP" where h11 takes it."""
 
@@ -55,7 +56,7 @@ HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 def usually(value: bytes, *others: bytes) -> st.SearchStrategy[bytes]:
     """Most often the value, else one of the others."""
-    return st.sampled_from([value] * (2 * len(others) + 2) + list(others))
+    return st.sampled_from([value] * (8 * len(others) + 1) + list(others))
 
 
 def part(*parts: bytes | st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
@@ -71,7 +72,7 @@ targets = usually(
     *(b"/\x80", b"/a b", b"/\x7f", b"localhost:80", b"/" + b"a" * 20000, b"HTTP://[::1]:80/a", b"/a#b"),
 )
 versions = usually(
-    *(b"HTTP/1.1", b"HTTP/1.0", b"HTTP/1.2", b"HTTP/1.10", b"HTTP/2.0", b"HTTP/0.9", b"http/1.1", b"HTTP/1,1", b"", b"x")
+    *(b"HTTP/1.1", b"HTTP/1.0", b"HTTP/1.2", b"HTTP/1.10", b"HTTP/2.0", b"HTTP/0.9", b"http/1.1", b"HTTP/1,1", b"")
 )
 request_lines = part(
     usually(b"", b"\r\n", b"\r\n\r\n", b"\n", b" "),
@@ -86,7 +87,7 @@ lengths = part(
     *(usually(b"Content-Length", b"content-length", b"Content_Length", b"Content-Length\0"), colons),
     st.sampled_from([b"0", b"3", b"5", b"10", b"40", b"99999"])
     | st.sampled_from([b"", b"+3", b"-3", b"3, 3", b"3,4", b"03", b"0x3", b"3 ", b"1_0", b"\xd9\xa3", b"3\x0b"])
-    | st.sampled_from([b"9" * 20, b"9" * 4301, b"0" * 4400 + b"3"]),
+    | st.sampled_from([b"9" * 20, b"9" * 4301]),
     ends,
 )
 encodings = part(
@@ -100,14 +101,17 @@ connections = part(
 )
 others = part(
     st.sampled_from([b"X", b"X-Y", b"X Y", b"", b"X\x80", b" X", b"\tX", b"Accept"]),
-    *(colons, st.sampled_from([b"a", b"", b"a\tb", b"a\0b", b"a\x0bb", b"\x80", b"a\r\n b", b"a\nb", b"b" * 17000]), ends),
+    *(colons, st.sampled_from([b"a", b"", b"a\tb", b"a\0b", b"a\x0bb", b"\x80", b"a\r\n b", b"a\nb", b"b" * 17000])),
+    ends,
 )
 some_headers = st.lists(usually(b"X: a\r\n") | others | connections, max_size=2).map(b"".join)
 chunk_sizes = usually(
     *(b"3", b"0003", b"3;a=b", b"3 ", b"3 ;a", b" 3", b"+3", b"-3", b"0x3", b"3_0", b"4", b"2", b"", b"g"),
     *(b"3;a\nb", b"3;\x80", b'3;a="\r"', b"f" * 30, b"3;" + b"a" * 2000, b"3\x0b", b"3;"),
 )
-chunks = st.lists(part(chunk_sizes, usually(b"\r\n", b"\n"), b"abc", usually(b"\r\n", b"\n", b"", b"x\r\n")), max_size=2)
+chunks = st.lists(
+    part(chunk_sizes, usually(b"\r\n", b"\n"), b"abc", usually(b"\r\n", b"\n", b"", b"x\r\n")), max_size=2
+)
 last_chunks = part(
     usually(b"0", b"000", b"0;a", b"", b"0 "),
     usually(b"\r\n", b"\n"),
@@ -158,37 +162,42 @@ class Read:
 
     requests: list[tuple[str, str, str]]
     """Method, target and body of each request that it took."""
-    refused: bool
+    refused: bool = False
     """Whether it refused what came next."""
+    closed: bool = False
+    """Whether more came after a request that asked for the connection's end; its sender may miss the answer to that."""
 
 
 def by_h11(sent: bytes) -> Read:
     """
     What h11 finds.
     """
-    server = h11.Connection(h11.SERVER, max_incomplete_event_size=1_000_000)
     requests: list[tuple[str, str, str]] = []
-    request, body = None, b""
-    server.receive_data(sent)
-    while True:
-        try:
-            event = server.next_event()
-        except h11.RemoteProtocolError:
-            return Read(requests, True)
-        if isinstance(event, h11.Request):
-            request, body = event, b""
-        elif isinstance(event, h11.Data):
-            body += event.data
-        elif isinstance(event, h11.EndOfMessage):
-            assert request is not None
-            requests.append((request.method.decode(), request.target.decode("latin-1"), body.decode("latin-1")))
-            server.send(h11.Response(status_code=200, headers=[("Content-Length", "0")]))
-            server.send(h11.EndOfMessage())
-            if server.our_state is h11.MUST_CLOSE:
-                return Read(requests, False)
-            server.start_next_cycle()
-        else:
-            return Read(requests, False)
+    while sent:
+        server = h11.Connection(h11.SERVER, max_incomplete_event_size=1_000_000)
+        server.receive_data(sent.removeprefix(b"\r\n"))  # an empty line is passed over (RFC 9112, 2.2), but not by h11
+        request, body = None, b""
+        while True:
+            try:
+                event = server.next_event()
+            except h11.RemoteProtocolError:
+                return Read(requests, refused=True)
+            if isinstance(event, h11.Request):
+                request = event
+            elif isinstance(event, h11.Data):
+                body += event.data
+            elif isinstance(event, h11.EndOfMessage):
+                break
+            else:
+                return Read(requests)
+        assert request is not None
+        requests.append((request.method.decode(), request.target.decode("latin-1"), body.decode("latin-1")))
+        sent = server.trailing_data[0]
+        server.send(h11.Response(status_code=200, headers=[("Content-Length", "0")]))
+        server.send(h11.EndOfMessage())
+        if server.our_state is h11.MUST_CLOSE:
+            return Read(requests, closed=bool(sent))
+    return Read(requests)
 
 
 class Echo(Resource):
@@ -214,15 +223,14 @@ def exchange(port: int, pieces: list[bytes], wait: bool) -> list[Answer]:
     received = b""
     with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for piece in pieces:
-            try:
+        with suppress(ConnectionError, OSError):  # as far as the server still listens
+            for piece in pieces:
                 client.sendall(piece)
-            except OSError:
-                break  # it was refused long ago
-        if not wait:
-            client.shutdown(socket.SHUT_WR)
-        while piece := client.recv(65536):
-            received += piece
+            if not wait:
+                client.shutdown(socket.SHUT_WR)
+        with suppress(ConnectionResetError):
+            while piece := client.recv(65536):
+                received += piece
     answers = []
     while received:
         answer, received = parse(received, closing=True)
@@ -250,10 +258,11 @@ def check(port: int, pieces: list[bytes], found: Counter[str]) -> None:
     assert None not in ours or all(answer.status in (200, 400, 404) for answer in answers)
     found["taken"] += len(ours)
     if refusal is None:
-        assert not theirs.refused and len(ours) == len(theirs.requests)
+        assert theirs.closed or (not theirs.refused and len(ours) == len(theirs.requests))
     else:
         assert refusal.status != 408, "the server waits for more of what is wrong already"
-        if not theirs.refused or len(ours) < len(theirs.requests):
+        # h11 looks at a head when it is whole, we do at each of its lines.
+        if len(ours) < len(theirs.requests) or not by_h11(sent + b"\r\n\r\n").refused:
             message = refusal.error["message"]
             reason = any(re.search(pattern, message) for pattern, _ in STRICTER)
             assert reason or refusal.status != 400 or UNSPECIFIC.search(sent), message
@@ -262,7 +271,7 @@ def check(port: int, pieces: list[bytes], found: Counter[str]) -> None:
 @pytest_twisted.ensureDeferred
 async def test_framing() -> None:
     """
-    Whatever comes, each request is one for h11 too, and what is refused is refused in the form of all errors and logged.
+    Whatever comes, each request is one for h11 too; what is refused is answered in the form of all errors, and logged.
     """
     house = House(
         clock=reactor, server=ServerConfig(max_body_bytes=50_000, client_header_timeout=2.0, client_body_timeout=2.0)
@@ -291,4 +300,3 @@ async def test_framing() -> None:
     assert found["taken"] > CASES / 10
     logged = Counter(str(event["access"]["status"]) for event in house.events)
     assert logged.total() - logged["499"] >= sum(found.values())
-
