@@ -211,7 +211,8 @@ class ProxyChannel(StrictChannel):
                 self.transport.abortConnection()
             else:
                 self.refuse(InternalError("The server had an internal error."))
-        self.ends_lines_properly()
+        if not self._ends:
+            self.look_ahead()
 
     def allHeadersReceived(self) -> None:
         """

@@ -20,8 +20,8 @@ from claudeproxy.wire.request_head import (
     body_length,
     check_transfer_encoding,
     has_bare_line_end,
-    has_control_characters,
     is_field_line,
+    line_fault,
     target_host,
     wants_close,
 )
@@ -47,16 +47,16 @@ class StrictChannel(HTTPChannel):
 
     # -- Asked by whoever reads a request -------------------------------------
 
-    def ends_lines_properly(self) -> bool:
+    def look_ahead(self) -> None:
         """
-        Whether the line that is being read has no other line end than CRLF so far; if it has, the client is told.
+        Refuse a line of a head that is wrong before it has ended: the client's line ends may be others, or it speaks TLS.
 
         Twisted would wait for CRLF until the time for the head is over.
         """
-        if self._buffer and self.line_mode and not self._busyReceiving and has_bare_line_end(self._buffer):
-            self.refuse(MalformedRequest("The lines of a request's head must end with CRLF."))
-            return False
-        return True
+        if self._buffer and self.line_mode and not self._busyReceiving:
+            fault = line_fault(self._buffer.removesuffix(b"\r"))
+            if fault is not None:
+                self.refuse(MalformedRequest(fault))
 
     def has_one_host(self) -> bool:
         """
@@ -87,12 +87,11 @@ class StrictChannel(HTTPChannel):
         """
         A line of a head has come.
         """
-        if line.startswith((b" ", b"\t")):
-            self.refuse(MalformedRequest("A line of a request's head may not begin with a blank (it is folded)."))
-        elif has_control_characters(line):
-            self.refuse(MalformedRequest("There are control characters in the request's head."))
-        else:
+        fault = line_fault(line)
+        if fault is None:
             super().lineReceived(line)
+        else:
+            self.refuse(MalformedRequest(fault))
 
     def rawDataReceived(self, data: bytes) -> None:
         """

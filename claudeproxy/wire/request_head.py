@@ -17,8 +17,8 @@ __all__ = [
     "body_length",
     "check_transfer_encoding",
     "has_bare_line_end",
-    "has_control_characters",
     "is_field_line",
+    "line_fault",
     "target_host",
     "wants_close",
 ]
@@ -45,11 +45,17 @@ _MOST_DIGITS = 18
 _EXABYTE: int = 10**_MOST_DIGITS
 
 
-def has_control_characters(line: bytes) -> bool:
+def line_fault(line: bytes) -> str | None:
     """
-    Whether there are control characters in a line of a head, among them NUL and line ends that are not CRLF.
+    Return what is wrong with a line of a head, or with its beginning; None if nothing is, as far as any line goes.
     """
-    return len(line.translate(None, _CONTROLS)) != len(line)
+    if len(line.translate(None, _CONTROLS)) != len(line):
+        if has_bare_line_end(line):
+            return "The lines of a request's head must end with CRLF."
+        return "There are control characters in the request's head."
+    if line.startswith((b" ", b"\t")):
+        return "A line of a request's head may not begin with a blank (it is folded)."
+    return None
 
 
 def has_bare_line_end(rest: bytes) -> bool:

@@ -11,8 +11,8 @@ from claudeproxy.wire.request_head import (
     body_length,
     check_transfer_encoding,
     has_bare_line_end,
-    has_control_characters,
     is_field_line,
+    line_fault,
     target_host,
     wants_close,
 )
@@ -167,8 +167,9 @@ def test_a_target_without_a_host(target: bytes) -> None:
 
 def test_lines() -> None:
     """Every control character but the tab is found; so are line ends that are not CRLF, and trailers that are none."""
-    found = [code for code in range(256) if has_control_characters(b"X: a%cb" % code)]
+    found = [code for code in range(256) if line_fault(b"X: a%cb" % code) is not None]
     assert [*range(9), *range(10, 32), 127] == found
+    assert line_fault(b" X: a") and line_fault(b"\tX: a") and line_fault(b"") is None
     assert has_bare_line_end(b"a\nb") and has_bare_line_end(b"a\rb") and has_bare_line_end(b"\n")
     assert not has_bare_line_end(b"a\r") and not has_bare_line_end(b"")
     assert is_field_line(b"X-Sum: 1\t2 \xff") and is_field_line(b"a:")
