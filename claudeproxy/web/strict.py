@@ -49,7 +49,7 @@ class StrictChannel(HTTPChannel):
 
     def look_ahead(self) -> None:
         """
-        Refuse a line of a head that is wrong before it has ended: the client's line ends may be others, or it speaks TLS.
+        Refuse a line of a head that is wrong before it ends: the client may have other line ends, or speak TLS.
 
         Twisted would wait for CRLF until the time for the head is over.
         """
