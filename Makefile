@@ -36,7 +36,7 @@ clients: $(DEVELOPMENT) $(CLIENT_EXTRAS:%=$(CLIENTS)/%/.installed) ## Run the te
 
 fuzz: $(DEVELOPMENT) ## Send tens of thousands of odd requests
 	FUZZ_CASES="$${FUZZ_CASES:-20000}" $(BIN)/pytest -s tests/memory/test_fuzz.py tests/live/test_fuzz.py \
-		tests/live/test_fuzz_relayed_streams.py \
+		tests/live/test_fuzz_framing.py tests/live/test_fuzz_relayed_streams.py \
 		tests/live/test_fuzz_claude_streams.py tests/live/test_claude_broken_streams.py
 
 fidelity: $(DEVELOPMENT) ## Compare what thousands of conversations say with what the model is told

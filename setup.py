@@ -13,6 +13,7 @@ VERSION = re.search('__version__ = "(.+)"', (HERE / "claudeproxy" / "_version.py
 CLI = ["claude-agent-sdk==0.2.186"]  # carries the CLI that is tested against
 TEST = [
     "build",
+    "h11>=0.16",
     "hypothesis>=6.170",
     "jsonschema>=4.23",
     "openai>=3.52",

@@ -20,6 +20,7 @@ __all__ = [
     "ClientKeyNotAllowed",
     "ConcurrencyLimitExceeded",
     "ContextLengthExceeded",
+    "HeadersTooLarge",
     "IdempotencyKeyInUse",
     "IdempotencyKeyReused",
     "InternalError",
@@ -48,6 +49,7 @@ __all__ = [
     "ServerShuttingDown",
     "SessionBusy",
     "SessionNotFound",
+    "URITooLong",
     "UnknownURL",
     "UnsupportedMediaType",
     "UnsupportedParameter",
@@ -260,11 +262,25 @@ class RequestTooLarge(_BadRequest):
     code = "request_too_large"
 
 
+class URITooLong(_BadRequest):
+    """The request line is longer than the server reads."""
+
+    status = 414
+    code = "uri_too_long"
+
+
 class UnsupportedMediaType(_BadRequest):
     """The body is declared to be something other than JSON."""
 
     status = 415
     code = "unsupported_media_type"
+
+
+class HeadersTooLarge(_BadRequest):
+    """The request's header lines are longer or more than the server reads."""
+
+    status = 431
+    code = "request_header_fields_too_large"
 
 
 # -- Limits -------------------------------------------------------------------

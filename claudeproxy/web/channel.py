@@ -22,19 +22,21 @@ the time when it fires, and it fires no later than the shortest of these times a
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 from random import getrandbits
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from twisted.internet.interfaces import IAddress, IDelayedCall, ITCPTransport
+from twisted.internet.interfaces import IAddress, IDelayedCall, IHalfCloseableProtocol, ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web.http import RESPONSES, HTTPChannel
 from twisted.web.http_headers import Headers
+from zope.interface import implementer
 
-from claudeproxy.errors import ClaudeProxyError, MalformedRequest, RequestTimeout
+from claudeproxy.errors import ClaudeProxyError, InternalError, RequestTimeout
 from claudeproxy.web.answers import error_headers
-from claudeproxy.web.request import SECURITY_LINES, ProxyRequest
+from claudeproxy.web.request import ProxyRequest
+from claudeproxy.web.strict import StrictChannel
 from claudeproxy.wire.errorbody import openai_error
 
 if TYPE_CHECKING:
@@ -44,6 +46,12 @@ __all__ = ["ProxyChannel", "new_request_id"]
 
 _LINGER = 10.0
 """Seconds for which a refused client is still listened to, so that it reads why before its connection breaks."""
+
+_HALF_CLOSED = 0.5
+"""
+Seconds for which requests are still answered after their client has closed its side of the connection. It may want to
+read on, or be gone; that is seen only when something is written.
+"""
 
 _LEAST_PROGRESS = 16 * 1024
 """Bytes by which a body must come on in the span of its timeout, unless it ends."""
@@ -55,7 +63,8 @@ _NO_STORE = b"Cache-Control: no-store\r\n"
 _CLOSE = b"Connection: close\r\n"
 
 
-class ProxyChannel(HTTPChannel):
+@implementer(IHalfCloseableProtocol)
+class ProxyChannel(StrictChannel):
     """
     One connection of a client.
     """
@@ -65,6 +74,9 @@ class ProxyChannel(HTTPChannel):
     slow = False
     """Whether the client does not read what is written to it."""
     _refused = False
+    _half_closed = False
+    _ends = False
+    """Whether the connection is closed as soon as all is written."""
     _secure = False
     _peer: IAddress | None = None
     _host: IAddress | None = None
@@ -85,16 +97,20 @@ class ProxyChannel(HTTPChannel):
             return
         self._refused = True
         self.persistent = 0
-        request = self.requests[0] if self.requests else None
-        if request is not None:
-            self.site.introduce(request)
-            request.code, request.error = error.status, error.code
+        if not self.requests:
+            self.requests.append(ProxyRequest(self))  # so that the access log has it
+        request = self.requests[0]
+        request.method, request.uri = getattr(self, "_command", request.method), getattr(self, "_path", request.uri)
+        self.site.introduce(request)
+        request.code, request.error = error.status, error.code
         body = openai_error(error)
         headers = Headers({"Content-Type": ["application/json"], "Content-Length": [str(len(body))]})
         for name, value in (*error_headers(error), ("Connection", "close")):
             headers.setRawHeaders(name, (value,))
-        self.writeHeaders(b"HTTP/1.1", b"%d" % error.status, RESPONSES[error.status], headers)
-        self.transport.write(body)
+        reason = HTTPStatus(error.status).phrase.encode("ascii")
+        self.writeHeaders(b"HTTP/1.1", b"%d" % error.status, reason, headers)
+        if request.method != b"HEAD":
+            self.transport.write(body)
         self.clearLineBuffer()
         if ITCPTransport.providedBy(self.transport) and not self.isSecure():
             self.transport.loseWriteConnection()
@@ -106,6 +122,7 @@ class ProxyChannel(HTTPChannel):
         """
         Close the connection when all is written; a client that does not take it is cut off.
         """
+        self._ends = True
         super().loseConnection()
         if self in self.site.channels:
             self._arm(self.site.idle_timeout, self.transport.abortConnection)
@@ -116,24 +133,15 @@ class ProxyChannel(HTTPChannel):
         """
         site = self.site
         lines = [version, b" ", code, b" ", reason, b"\r\nDate: ", site.date()]
-        if self.requests:
-            request: ProxyRequest = self.requests[0]
-            request.answered = site.seconds()
-            lines += (
-                b"\r\nX-Request-ID: ",
-                request.request_id,
-                b"\r\n",
-                request.head_lines,
-                request.openai_limit_lines,
-            )
-            if request.backend:
-                lines.append(b"X-Backend-Mode: %b\r\n" % request.backend.encode("ascii"))
-                if request.upstream:
-                    lines.append(b"X-Upstream: %b\r\n" % request.upstream.encode("ascii"))
-                if request.attempts:
-                    lines.append(b"X-Backend-Attempts: %d\r\n" % request.attempts)
-        else:
-            lines += (b"\r\nX-Request-ID: ", new_request_id(), b"\r\n", SECURITY_LINES)
+        request: ProxyRequest = self.requests[0]
+        request.answered = site.seconds()
+        lines += (b"\r\nX-Request-ID: ", request.request_id, b"\r\n", request.head_lines, request.openai_limit_lines)
+        if request.backend:
+            lines.append(b"X-Backend-Mode: %b\r\n" % request.backend.encode("ascii"))
+            if request.upstream:
+                lines.append(b"X-Upstream: %b\r\n" % request.upstream.encode("ascii"))
+            if request.attempts:
+                lines.append(b"X-Backend-Attempts: %d\r\n" % request.attempts)
         if not headers.hasHeader(b"Cache-Control"):
             lines.append(_NO_STORE)
         if site.drain.draining and self.persistent:
@@ -166,12 +174,47 @@ class ProxyChannel(HTTPChannel):
             self._timer.cancel()
             self._timer = None
 
+    def readConnectionLost(self) -> None:
+        """
+        The client has closed its side of the connection: it may still read, or it may be gone.
+
+        What it has asked for by now and is ready at once is answered. Then, or when the time for that is over, the
+        connection ends, and with it the work on what is left.
+        """
+        if self._half_closed or self._ends:
+            return
+        self._half_closed = True
+        if self._refused:
+            self.transport.loseConnection()
+        elif self.requests and self._handlingRequest:
+            self._arm(_HALF_CLOSED, self.transport.abortConnection)
+        else:
+            self.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """
+        A refused client has been told all that there was to tell.
+        """
+
     def dataReceived(self, data: bytes) -> None:
         """
         Bytes have come; those of a refused client are not looked at.
+
+        With what came ahead this is called from within ``finish()`` of the request before, so nothing that goes wrong
+        here may reach the caller.
         """
-        if not self._refused:
+        if self._refused:
+            return
+        try:
             super().dataReceived(data)
+        except Exception:
+            self._log.failure("A request could not be read.")
+            if self.requests and self._handlingRequest:
+                self.transport.abortConnection()
+            else:
+                self.refuse(InternalError("The server had an internal error."))
+        if not self._ends:
+            self.look_ahead()
 
     def allHeadersReceived(self) -> None:
         """
@@ -179,6 +222,8 @@ class ProxyChannel(HTTPChannel):
         """
         request = self.requests[0]
         request.method, request.uri = self._command, self._path  # so that also a refusal says of what
+        if not self.has_one_host():
+            return
         if self.length is not None and self.length > self.site.max_body_bytes:
             self.refuse(self.site.too_large())
             return
@@ -190,14 +235,23 @@ class ProxyChannel(HTTPChannel):
         """
         A request is complete.
         """
-        if not self._refused and self.requests[0].is_stored():
+        if self._refused:
+            return
+        if self.has_fit_trailers() and self.requests[0].is_stored():
             super().allContentReceived()
 
-    def lineLengthExceeded(self, line: bytes) -> None:
+    def requestDone(self, request: ProxyRequest) -> None:
         """
-        A line of a head is too long.
+        A request is answered: it is over, and then what came ahead is read. Twisted would begin the next one first.
         """
-        self.refuse(MalformedRequest("The request line or a header is too long."))
+        ahead = b"".join(self._dataBuffer)
+        self._dataBuffer = []
+        super().requestDone(request)
+        self.site.over(request)
+        if ahead and not self._ends:
+            self.dataReceived(ahead)
+        if self._half_closed and not self._busyReceiving and not (self.requests and self._handlingRequest):
+            self.loseConnection()
 
     def timeoutConnection(self) -> None:
         """
@@ -295,12 +349,6 @@ class ProxyChannel(HTTPChannel):
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self.callLater(delay, fire)
-
-    def _respondToBadRequestAndDisconnect(self) -> None:
-        """
-        The bytes are no HTTP. Private to Twisted, and yet the only place where it can be told what to say then.
-        """
-        self.refuse(MalformedRequest("The request is not valid HTTP."))
 
 
 def new_request_id() -> bytes:

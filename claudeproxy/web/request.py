@@ -200,9 +200,8 @@ class ProxyRequest(Request):
         """
         The answer is complete.
         """
-        self._give_back()  # first, for Twisted begins the connection's next request before it returns
+        self._give_back()  # first, for the connection's next request begins before this returns
         HTTPRequest.finish(self)
-        self.site.over(self)
 
     def processingFailed(self, reason: Failure) -> Failure:
         """

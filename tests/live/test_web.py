@@ -51,7 +51,8 @@ class Live:
         """A bare socket on which a chat request has been sent."""
         client = socket.create_connection(("127.0.0.1", self.port), timeout=10)
         head = (
-            f"POST /v1/chat/completions HTTP/1.1\r\nAuthorization: Bearer {KEY}\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
         )
         client.sendall(head.encode() + body)
         return client
@@ -224,6 +225,6 @@ async def test_tls(live: Live) -> None:
         return answer
 
     assert (await deferToThread(ask, b"nonsense\r\n\r\n")).startswith(b"HTTP/1.1 400 Bad Request\r\n")
-    answer = await deferToThread(ask, b"GET /health/live HTTP/1.1\r\nConnection: close\r\n\r\n")
+    answer = await deferToThread(ask, b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     assert answer.endswith(b'{"status":"alive"}')
     await port.stopListening()

@@ -139,7 +139,7 @@ def test_a_request_id_of_the_clients(house: House, given: str) -> None:
 def test_a_request_id_of_our_own(house: House, given: str) -> None:
     """Any other request gets a random UUID."""
     wire = house.connect()
-    wire.send_raw(b"GET /health HTTP/1.1\r\nX-Request-ID: %b\r\n\r\n" % given.encode("latin-1"))
+    wire.send_raw(b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: %b\r\n\r\n" % given.encode("latin-1"))
 
     assert 4 == UUID(wire.answer().headers["x-request-id"]).version
 

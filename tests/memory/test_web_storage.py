@@ -14,7 +14,7 @@ from tests.helpers import full_disk
 from tests.memory.wire import KEY, House, Wire
 
 MEGABYTE = 1024 * 1024
-HEAD = f"POST /v1/files HTTP/1.1\r\nAuthorization: Bearer {KEY}\r\n".encode()
+HEAD = f"POST /v1/files HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n".encode()
 
 
 @pytest.fixture

@@ -127,8 +127,8 @@ class Wire:
         key: str | None = KEY,
     ) -> None:
         """Send a request; with a body it is JSON unless ``headers`` say otherwise."""
-        lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
-        given = dict(headers or {})
+        lines = [f"{method} {path} HTTP/1.1"]
+        given = {"Host": "localhost", **(headers or {})}
         if key is not None:
             given.setdefault("Authorization", f"Bearer {key}")
         if body is not None:

@@ -22,7 +22,14 @@ __all__ = ["document"]
 _REF = "#/components/schemas/{name}"
 _KEYS: list[dict[str, list[str]]] = [{"bearer": []}, {"apiKey": []}]
 
-_ANYWHERE = (errors.MalformedRequest, errors.RequestTimeout, errors.RequestTooLarge, errors.InternalError)
+_ANYWHERE = (
+    errors.MalformedRequest,
+    errors.RequestTimeout,
+    errors.RequestTooLarge,
+    errors.URITooLong,
+    errors.HeadersTooLarge,
+    errors.InternalError,
+)
 _BEHIND_THE_DOOR = (
     errors.MissingAPIKey,
     errors.InvalidAPIKey,
