@@ -3,8 +3,8 @@ Run the tests on the oldest and the newest Python that can be had, besides the o
 
     .venv/bin/python .ci/pythons.py [arguments for pytest]
 
-The oldest is that of the machine; Debian 12 has 3.11.2. The newest comes from Debian's suite "testing" where the machine
-is a Debian: its packages are unpacked into a directory and installed nowhere. Elsewhere it is the newest on PATH.
+The oldest is that of the machine; Debian 12 has 3.11.2. On a Debian the newest comes from the suite "testing": its
+packages are unpacked into a directory and installed nowhere. Elsewhere it is the newest on PATH.
 """
 
 from __future__ import annotations
@@ -28,10 +28,14 @@ DEFAULT = [
     "tests/unit",
     "tests/memory",
     "tests/packaging",
+    "tests/live/test_claude_backend.py",
+    "tests/live/test_relay.py",
+    "tests/live/test_web.py",
 ]
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 Version = tuple[int, ...]
+OWN: Version = tuple(sys.version_info[:3])
 
 
 class Unavailable(Exception):
@@ -96,7 +100,7 @@ def on_this_machine() -> list[Interpreter]:
     """
     names = ["python3", *(f"python3.{minor}" for minor in range(11, 30))]
     directories = [*os.environ["PATH"].split(os.pathsep), "/usr/bin", "/usr/local/bin"]
-    found = {}
+    found = {OWN: Interpreter(OWN, Path(sys.executable), "this one")}
     for path in (Path(directory, name) for directory in directories for name in names):
         if os.access(path, os.X_OK) and (interpreter := examined(path, str(path))) is not None:
             found.setdefault(interpreter.version, interpreter)
@@ -246,23 +250,22 @@ def tested(interpreter: Interpreter, arguments: list[str]) -> bool:
 
 def main() -> int:
     arguments = sys.argv[1:] or DEFAULT
-    own: Version = tuple(sys.version_info[:3])
     oldest = min(on_this_machine(), key=lambda each: each.version)
     verdicts = {}
-    if oldest.version < own:
+    if oldest.version < OWN:
         verdicts[str(oldest)] = tested(oldest, arguments)
     newest = None
-    for interpreter in newer(own):
+    for interpreter in newer(OWN):
         try:
             verdicts[str(interpreter)] = tested(interpreter, arguments)
             newest = interpreter
             break
         except Unavailable as reason:
             print(f"{interpreter} cannot be tested: {reason}", flush=True)
-    print(f"\n== Pythons besides {written(own)}, which make test uses")
+    print(f"\n== Pythons besides {written(OWN)}, which make test uses")
     for name, passed in verdicts.items():
         print(f"{name}: {'passed' if passed else 'FAILED'}")
-    if oldest.version >= own:
+    if oldest.version >= OWN:
         print(f"No older one was found; {written(OLDEST)}.0 is the oldest that is supported.")
     if newest is None:
         print("No newer one was found.")
