@@ -16,7 +16,7 @@ CLIENT_TESTS := $(sort $(wildcard tests/live/test_clients_*.py)) \
 	tests/live/test_daemon.py::test_the_javascript_sdk_is_served_by_both_backends
 CLIENT_EXTRAS := clients client-aider client-instructor client-llama-index
 
-.PHONY: help demo serve test clients fuzz fidelity lint format types bench soak reference clean
+.PHONY: help demo serve test pythons clients fuzz fidelity lint format types bench soak reference clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -28,8 +28,13 @@ demo: $(RUNTIME) ## Serve canned answers: the real CLI and relay, no key, no net
 serve: $(RUNTIME) ## Serve for real
 	@exec $(BIN)/twist claudeproxy
 
+# The files of the live tests, which take the longest, come first, so that the workers end at about the same time.
 test: $(DEVELOPMENT) ## Run all tests
-	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
+		-p tests.progress --override-ini console_output_style=classic --durations 15 --durations-min 5 $(PYTEST_ARGS)
+
+pythons: $(DEVELOPMENT) ## Run the tests on the oldest and the newest Python
+	$(BIN)/python .ci/pythons.py
 
 clients: $(DEVELOPMENT) $(CLIENT_EXTRAS:%=$(CLIENTS)/%/.installed) ## Run the tests of real clients (1.6 GB)
 	CLIENTS=$(CLIENTS) $(BIN)/pytest $(PYTEST_ARGS) $(CLIENT_TESTS)
@@ -69,22 +74,29 @@ clean: ## Remove what the other targets made
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	find . -name dropin.cache -delete
 
+# Says what is missing before anything is half made. Debian has the module venv, but what it needs is another package.
+define environment
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo 'This needs Python 3.11 or later. If it is here under another name: PYTHON=python3.12 make ...' >&2; exit 1; }
+@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	{ echo 'This Python cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
+@echo 'Installing into $(1); the first time this takes a minute.'
+@$(PYTHON) -m venv $(1)
+endef
+
 # The installs are editable, so that only a change of what is required makes them anew.
 $(RUNTIME): $(PACKAGING)
-	@echo 'Installing into $(VENV); the first time this takes a minute.'
-	@$(PYTHON) -m venv $(VENV)
+	$(call environment,$(VENV))
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cli]'
 	@touch $@
 
 $(DEVELOPMENT): $(PACKAGING)
-	@echo 'Installing into $(VENV); the first time this takes a minute.'
-	@$(PYTHON) -m venv $(VENV)
+	$(call environment,$(VENV))
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(RUNTIME)
 
 # Some clients exclude others, so each extra has an environment.
 $(CLIENTS)/%/.installed: $(PACKAGING)
-	@echo 'Installing the extra $* into $(@D); the first time this takes a minute.'
-	@$(PYTHON) -m venv $(@D)
+	$(call environment,$(@D))
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[$*]'
 	@touch $@

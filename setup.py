@@ -53,7 +53,9 @@ setup(
         "Framework :: Twisted",
         "Operating System :: POSIX",
         "Programming Language :: Python :: 3 :: Only",
+        # Those that are tested: `make test` and `make pythons`.
         "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.15",
         "Topic :: Internet :: Proxy Servers",
         "Typing :: Typed",
     ],

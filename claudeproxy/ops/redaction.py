@@ -6,9 +6,11 @@ The model's own words never pass through here.
 A text may come in pieces, cut anywhere: a line is looked at when it is whole, and what reaches over lines (a PEM block,
 a stack trace, a name whose value stands below it) is remembered from one to the next.
 
-Complexity goal: O(length of the text), whatever the text. So a pattern either takes a whole run of characters at once,
-possessively, and the next search begins behind it, or it looks ahead a bounded number of characters; whether a run is a
-secret is decided by looking at the run.
+Complexity goal: O(length of the text), whatever the text. So a pattern takes a whole run of characters and the next
+search begins behind it, or it looks ahead a bounded number of characters; whether a run is a secret is decided by
+looking at the run. What follows a run within a pattern is never one of the run's own characters, so that giving some
+back, as a failed match does, cannot help, and is over as soon as the run. No group is repeated without a bound: that
+would cost memory for each time. And no quantifier is possessive: the first releases of Python 3.11 get those wrong.
 
 A secret is known by its beginning. Whoever cuts a text cuts it after this, not before.
 """
@@ -166,7 +168,7 @@ def _without_secrets(line: str) -> str:
 def _without_named(line: str) -> str:
     if ":" in line or "=" in line:
         line = _NAMED.sub(rf"\1{_SECRET}", line)
-        line = _COOKIES.sub(rf"\1{_SECRET}", line)
+        line = _without_cookies(line)
         line = _WEAKLY_NAMED.sub(_judge_weakly_named, line)
     return _BEARER.sub(_judge_bearer, line)
 
@@ -174,20 +176,20 @@ def _without_named(line: str) -> str:
 # -- Secrets ------------------------------------------------------------------
 
 _PEM_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{1,64}-----")
-_PEM_LINE = re.compile(r"[A-Za-z0-9+/]{20,}+={0,2}\s?")
+_PEM_LINE = re.compile(r"[A-Za-z0-9+/]{20,}={0,2}\s?")
 _PEM_END = re.compile(r"-----END [A-Z0-9 ]{1,64}-----")
 
 _SHORTEST_TOKEN = 15
 """Characters that each of these has."""
 _TOKEN = re.compile(
     r"""
-      (?: gh[pousr]_ | github_pat_ ) [A-Za-z0-9_]{20,}+             # GitHub
-    | AIza [A-Za-z0-9_-]{30,}+                                      # Google: API keys,
-    | GOCSPX- [A-Za-z0-9_-]{10,}+                                   # client secrets,
-    | ya29\. [A-Za-z0-9_.-]{10,}+                                   # access tokens
-    | xox[abeprs]- [A-Za-z0-9-]{10,}+                               # Slack
-    | (?<![A-Z0-9]) (?: AKIA | ASIA | AROA | AIDA ) [A-Z0-9]{16,}+  # AWS key ids
-    | (?: (?<![A-Za-z0-9_-]) | (?<=\\[nrt]) ) eyJ [A-Za-z0-9_-]{8,}+ \. [A-Za-z0-9_.-]{8,}+  # JSON web tokens
+      (?: gh[pousr]_ | github_pat_ ) [A-Za-z0-9_]{20,}              # GitHub
+    | AIza [A-Za-z0-9_-]{30,}                                       # Google: API keys,
+    | GOCSPX- [A-Za-z0-9_-]{10,}                                    # client secrets,
+    | ya29\. [A-Za-z0-9_.-]{10,}                                    # access tokens
+    | xox[abeprs]- [A-Za-z0-9-]{10,}                                # Slack
+    | (?<![A-Z0-9]) (?: AKIA | ASIA | AROA | AIDA ) [A-Z0-9]{16,}   # AWS key ids
+    | (?: (?<![A-Za-z0-9_-]) | (?<=\\[nrt]) ) eyJ [A-Za-z0-9_-]{8,} \. [A-Za-z0-9_.-]{8,}  # JSON web tokens
     """,
     re.VERBOSE,
 )
@@ -195,7 +197,7 @@ _TOKEN = re.compile(
 _SK_RUN = re.compile(
     # Anthropic's keys are told by their beginning alone. Others begin like the end of many a word ("task-", "risk-"),
     # unless what stands before is an escaped line break or an escaped byte of a URL.
-    r"sk-ant-[A-Za-z0-9_*-]++|(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2}))sk-[A-Za-z0-9_*-]++"
+    r"sk-ant-[A-Za-z0-9_*-]+|(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2}))sk-[A-Za-z0-9_*-]+"
 )
 _SK_KNOWN = ("sk-ant-", "sk-proj-", "sk-svcacct-", "sk-admin-", "sk-or-")
 _DIGIT = re.compile(r"[0-9]")
@@ -222,26 +224,44 @@ def _judge_sk_run(match: re.Match[str]) -> str:
 _NAME = r"""
     (?: authorization | (?: api | access | secret | private ) [_-]?key s? | password | passwd | client[_-]?secret
       | (?: auth | access | refresh | session | oauth | id ) [_-]?token
-    ) [\\"']{0,4}+ \s{0,4}+ [:=] \s{0,4}+ [\\"']{0,4}+
+    ) [\\"']{0,4} \s{0,4} [:=] \s{0,4} [\\"']{0,4}
 """
+_SCHEME = r"(?: bearer | basic | token )"
 
 _NAMED = re.compile(
     # The name stays, its value goes, unless it is a placeholder as <key>. Quotes may be escaped, as in nested JSON.
-    rf"""( {_NAME} (?: (?: bearer | basic | token ) \s{{1,4}}+ )?+ ) (?!<) [^\s\\"',;&]++""",
+    # A scheme before a placeholder is not taken for the value.
+    rf"""( {_NAME} (?: {_SCHEME} \s{{1,4}} | (?! {_SCHEME} \s ) ) ) (?!<) [^\s\\"',;&]+""",
     re.VERBOSE | re.IGNORECASE,
 )
 
 # In these an opening bracket ends a value, so that what is put in its place is never taken for a part of one.
 
-_COOKIES = re.compile(
-    r"""( (?<![a-z0-9]) cookie [\\"']{0,4}+ \s{0,4}+ [:=] \s{0,4}+ [\\"']{0,4}+ )
-        [^\s\\"',;:=\[]{1,256}+ = [^\s\\"',;]*+ (?: ; \s? [^\s\\"',;:=\[]{1,256}+ = [^\s\\"',;]*+ )*+""",
+_COOKIE = re.compile(
+    r"""(?<![a-z0-9]) cookie [\\"']{0,4} \s{0,4} [:=] \s{0,4} [\\"']{0,4}
+        (?= [^\s\\"',;:=\[]{1,256} = )""",
     re.VERBOSE | re.IGNORECASE,
 )
+_COOKIE_VALUE = re.compile(r"""(?: ; \s? )? [^\s\\"',;:=\[]{1,256} = [^\s\\"',;]*""", re.VERBOSE)
+
+
+def _without_cookies(line: str) -> str:
+    """
+    Put one mark in the place of all the cookies of a header, however many they are.
+    """
+    said: list[str] = []
+    at = 0
+    while (named := _COOKIE.search(line, at)) is not None:
+        said += (line[at : named.end()], _SECRET)
+        at = named.end()
+        while (value := _COOKIE_VALUE.match(line, at)) is not None:
+            at = value.end()
+    return "".join((*said, line[at:]))
+
 
 _WEAKLY_NAMED = re.compile(
-    r"""( (?<![a-z0-9]) (?: secret | token ) [\\"']{0,4}+ \s{0,4}+ [:=] \s{0,4}+ [\\"']{0,4}+ )
-        (?!<) ( [^\s\\"',;&\[]{8,}+ )""",
+    r"""( (?<![a-z0-9]) (?: secret | token ) [\\"']{0,4} \s{0,4} [:=] \s{0,4} [\\"']{0,4} )
+        (?!<) ( [^\s\\"',;&\[]{8,} )""",
     re.VERBOSE | re.IGNORECASE,
 )
 
@@ -255,11 +275,11 @@ def _judge_weakly_named(match: re.Match[str]) -> str:
 
 
 _OPEN_NAME = re.compile(
-    rf"""(?: {_NAME} (?: (?: bearer | basic | token ) \s{{0,4}}+ )?+ | \b( bearer | basic ) \s{{0,4}}+ ) $""",
+    rf"""(?: {_NAME} (?: {_SCHEME} \s{{0,4}} )? | \b( bearer | basic ) \s{{0,4}} ) $""",
     re.VERBOSE | re.IGNORECASE,
 )
 
-_BEARER = re.compile(r"(bearer(?:\s{1,4}|%20))([^\s\\\"',;<>]++)|(basic\s{1,4})([A-Za-z0-9+/]{8,}+=*+)", re.IGNORECASE)
+_BEARER = re.compile(r"(bearer(?:\s{1,4}|%20))([^\s\\\"',;<>]+)|(basic\s{1,4})([A-Za-z0-9+/]{8,}=*)", re.IGNORECASE)
 _AFTER_BEARER = re.compile(
     r"auth(?:entication|orization)?|credentials?|format|headers?|is|keys?|of|or|schemes?|tokens?|realm=.*",
     re.IGNORECASE | re.DOTALL,
@@ -281,33 +301,36 @@ _USERINFO = re.compile(r"(://)[^\s/@:\"']{0,256}:[^\s/@\"']{1,256}@")
 
 # -- Where the daemon runs ----------------------------------------------------
 
-_SEGMENT = r"/[^\s/\"'`<>|:;,(){}\[\]*?\\!&]++"
+_FORBIDDEN = r"\s\"'`<>|:;,(){}\[\]*?\\!&"
+_SEGMENT = rf"/ [^/{_FORBIDDEN}]+"
+_REST = rf"/+ [^/{_FORBIDDEN}] [^{_FORBIDDEN}]*"
+"""One or more further parts of a path, whether one slash or more are between them."""
 
 _VARIABLE = re.compile(
     # Upper case only, for $schema and $ref are JSON's.
     rf"""
     (?: \$\{{ [A-Za-z_] [^}}\s]{{0,120}} \}}
-      | \$ [A-Z_] [A-Z0-9_]++
-      | process\.env (?: \. \w++ | \[ ["'] \w{{1,120}} ["'] \] )
+      | \$ [A-Z_] [A-Z0-9_]+
+      | process\.env (?: \. \w+ | \[ ["'] \w{{1,120}} ["'] \] )
       | os\.(?: environ (?:\.get)? | getenv ) [\[(] ["'] \w{{1,120}} ["'] [\])]?
-    ) (?: {_SEGMENT} )*+
+    ) (?: {_REST} )?
     """,
     re.VERBOSE,
 )
 
+_HOME = r"~ (?:[a-z_][a-z0-9_-]{0,31})?"
+_FIRST = rf"(?! /(?:v1|chat|health|webui)/ ) {_SEGMENT}"
 _FILE = re.compile(
     # A URL is taken whole, to be kept. A path begins where no word, bracket or other path ends; routes of our own,
     # which error messages quote, are none.
     rf"""
-    (?P<url> (?:https?|wss?):// [^\s"'`<>]++ )
-    | file:/{{1,3}} [^\s"'`<>|:;,()]++
+    (?P<url> (?:https?|wss?):// [^\s"'`<>]+ )
+    | file:/{{1,3}} [^\s"'`<>|:;,()]+
     | (?<= (?P<quote>["']) )  # between quotes a path may have blanks
-      (?: ~ (?:[a-z_][a-z0-9_-]{{0,31}})? | (?! /(?:v1|chat|health|webui)/ ) {_SEGMENT} ) (?:{_SEGMENT})++
-      /? [ ] [^"'`<>\\]{{1,200}}+ (?= \\{{0,4}} (?P=quote) (?!\w) )
+      (?: {_HOME} | {_FIRST} ) {_REST}
+      [ ] [^"'`<>\\]{{1,200}} (?= \\{{0,4}} (?P=quote) (?!\w) )
     | (?: (?<![\w/.~*)\]}}]) | (?<=\\[nrt]) )
-      (?: ~ (?:[a-z_][a-z0-9_-]{{0,31}})? (?:{_SEGMENT})++
-        | (?! /(?:v1|chat|health|webui)/ ) {_SEGMENT} (?:{_SEGMENT})++
-      ) /?
+      (?: {_HOME} | {_FIRST} ) {_REST}
     """,
     re.VERBOSE,
 )
@@ -321,7 +344,7 @@ def _keep_url(match: re.Match[str]) -> str:
 
 _PYTHON_FRAME = re.compile(r'File "[^"\n]*", line [0-9]+')
 _SCRIPT_PLACE = re.compile(r"(?::[0-9]+:[0-9]+|<anonymous>|native)\)?$")
-_ESCAPED_FRAMES = re.compile(r"(?:\\n\s{1,16}at [^\\\"\n]*+)++")
+_ESCAPED_FRAMES = re.compile(r"\\n\s{1,16}at [^\\\"\n]*")
 
 
 class _Traces:

@@ -11,6 +11,7 @@ import signal
 import sys
 from codecs import IncrementalDecoder, getincrementaldecoder
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from socket import socket
 from tempfile import TemporaryDirectory
@@ -18,7 +19,7 @@ from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ProcessDone, ProcessTerminated
+from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
@@ -139,7 +140,10 @@ class Daemon(ProcessProtocol):
     async def is_gone(self) -> None:
         """Kill it if it still runs; nothing of it may be left then."""
         if not self.has_ended:
-            await self.kill(signal.SIGKILL)
+            self.look()
+            with suppress(ProcessExitedAlready):  # but its pipes are not closed yet
+                self.transport.signalProcess(signal.SIGKILL)  # type: ignore[union-attr]
+            await self.ended()
         await until(self.reactor, lambda: not self.look())
 
     def ended(self) -> Deferred[Exit]:

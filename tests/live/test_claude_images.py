@@ -40,7 +40,7 @@ async def start(stub_anthropic: StubAnthropic) -> AsyncIterator[Client]:
             "ANTHROPIC_API_KEY": "sk-ant-test",
             "ANTHROPIC_BASE_URL": stub_anthropic.url,
             "CLAUDE_PATH": real_cli(),
-            "WARM_PROCESSES": "1",
+            "WARM_PROCESSES": "0",
             "IMAGE_FETCH_ALLOW": "127.0.0.1",
         }
         daemons.append(Daemon.start(reactor, {**known, **settings}))

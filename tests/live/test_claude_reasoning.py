@@ -104,29 +104,26 @@ async def test_each_turn_asks_for_itself(claude: Make, stub_anthropic: StubAnthr
 
 @pytest_twisted.ensureDeferred
 @pytest.mark.parametrize("model", EFFORTLESS)
-async def test_an_effort_without_effect_is_named(model: str, claude: Make, stub_anthropic: StubAnthropic) -> None:
-    """A client learns where the model is not asked for the effort that it wanted, and only there."""
-    live, sink = claude(), RecordingSink()
-    await live.backend.open(chat("42", model=model, settings=TurnSettings(effort=Effort.LOW)), sink)
+async def test_the_effort_that_a_model_is_asked_for(model: str, claude: Make, stub_anthropic: StubAnthropic) -> None:
+    """
+    A client learns where the model is not asked for the effort that it wanted, and only there. Who wants no thoughts
+    wants no shorter answer; only a model that always thinks is asked for the least of it.
+    """
+    live, texts = claude(), ["42"]
+    heads = []
+    for settings in (TurnSettings(effort=Effort.LOW), TurnSettings(), TurnSettings(effort=Effort.NONE)):
+        sink = RecordingSink()
+        await live.backend.open(chat(*texts, model=model, settings=settings), sink)
+        assert sink.head is not None
+        heads.append(sink.head)
+        texts += [sink.text, "again"]
 
-    asked = stub_anthropic.requests[0].body.get("output_config", {}).get("effort")
-    assert asked == (None if EFFORTLESS[model] else "low")
-    assert sink.head is not None and sink.head.ignored == (("reasoning_effort",) if EFFORTLESS[model] else ())
-
-
-@pytest_twisted.ensureDeferred
-@pytest.mark.parametrize("model", EFFORTLESS)
-async def test_no_thought_is_no_less_effort(model: str, claude: Make, stub_anthropic: StubAnthropic) -> None:
-    """Who wants no thoughts wants no shorter answer; only a model that always thinks is asked for the least of it."""
-    live, usual, off = claude(), RecordingSink(), RecordingSink()
-    await live.backend.open(chat("42", model=model), usual)
-    await live.backend.open(
-        chat("42", usual.text, "again", model=model, settings=TurnSettings(effort=Effort.NONE)), off
-    )
-
-    before, without = (request.body.get("output_config", {}).get("effort") for request in stub_anthropic.requests)
-    assert without == (before if EFFORTLESS[model] or model in RESTING else "low")
-    assert off.head is not None and off.head.ignored == ()
+    low, usual, none = (request.body.get("output_config", {}).get("effort") for request in stub_anthropic.requests)
+    fixed = EFFORTLESS[model]
+    assert low == (None if fixed else "low")
+    assert none == (usual if fixed or model in RESTING else "low")
+    assert [head.ignored for head in heads] == [("reasoning_effort",) if fixed else (), (), ()]
+    assert live.started == 1
 
 
 @pytest_twisted.ensureDeferred

@@ -39,7 +39,7 @@ async def daemon(stub_anthropic: StubAnthropic, tmp_path: Path) -> AsyncIterator
         "ANTHROPIC_API_KEY": "sk-ant-test",
         "ANTHROPIC_BASE_URL": stub_anthropic.url,
         "CLAUDE_PATH": real_cli(),
-        "WARM_PROCESSES": "1",
+        "WARM_PROCESSES": "0",
         "CONFIG": str(tmp_path / "claudeproxy.toml"),
     }
     made = Daemon.start(reactor, settings)

@@ -40,7 +40,7 @@ async def client(stub_anthropic: StubAnthropic) -> AsyncIterator[OpenAI]:
         "ANTHROPIC_API_KEY": "sk-ant-test",
         "ANTHROPIC_BASE_URL": stub_anthropic.url,
         "CLAUDE_PATH": real_cli(),
-        "WARM_PROCESSES": "1",
+        "WARM_PROCESSES": "0",
     }
     daemon = Daemon.start(reactor, settings)
     with OpenAI(base_url=f"{await daemon.url()}/v1", api_key="any", max_retries=0) as made:

@@ -27,6 +27,9 @@ from tests.live.javascript_clients import node, run
 
 Start = Callable[..., Daemon]
 
+COLD = {"WARM_PROCESSES": "0"}
+"""Where it makes no difference: each process that waits takes a second to start."""
+
 
 @pytest_twisted.async_yield_fixture
 async def start() -> AsyncIterator[Start]:
@@ -82,7 +85,7 @@ def streamed(url: str, model: str, text: str) -> Any:
 @pytest.mark.parametrize("model", ["sonnet", "gpt-4o"])
 async def test_the_openai_sdk_is_served_by_both_backends(model: str, start: Start, both: dict[str, str]) -> None:
     """Streaming and not, the SDK gets answer, model name and usage from the CLI and from the upstream alike."""
-    url = await start(both).url()
+    url = await start(COLD | both).url()
     completion = await ask(url, model, "[[stub text=one two three]]")
     chunks = await streamed(url, model, "[[stub text=one two three deltas=3]]")
 
@@ -99,7 +102,7 @@ async def test_the_openai_sdk_is_served_by_both_backends(model: str, start: Star
 async def test_the_javascript_sdk_is_served_by_both_backends(model: str, start: Start, both: dict[str, str]) -> None:
     """The openai package for JavaScript gets whole and streamed answers from the CLI and from the upstream alike."""
     runtime = node()
-    url = await start(both).url()
+    url = await start(COLD | both).url()
     cases = await run(runtime, "openai", "chat", "stream", url=url, model=model, key="secret")
     whole, streamed = cases["chat"].seen, cases["stream"].seen
 
@@ -111,7 +114,7 @@ async def test_the_javascript_sdk_is_served_by_both_backends(model: str, start: 
 @pytest_twisted.ensureDeferred
 async def test_a_session_is_continued_by_its_header(start: Start, both: dict[str, str]) -> None:
     """The session id of an answer resumes its conversation: only the new message is sent."""
-    url = await start(both).url()
+    url = await start(COLD | both).url()
 
     def converse() -> str | None:
         completions = client(url).chat.completions.with_raw_response
@@ -131,7 +134,7 @@ async def test_a_session_is_continued_by_its_header(start: Start, both: dict[str
 @pytest_twisted.ensureDeferred
 async def test_a_wrong_key_is_refused(start: Start, both: dict[str, str]) -> None:
     """Without the right key nobody is served, and the SDK says why."""
-    url = await start(both).url()
+    url = await start(COLD | both).url()
 
     def knock() -> int:
         with pytest.raises(OpenAIError) as raised:
@@ -160,14 +163,16 @@ async def test_nothing_survives_a_killed_daemon(
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_stopped_daemon_lets_running_answers_end(start: Start, both: dict[str, str]) -> None:
+async def test_a_stopped_daemon_lets_running_answers_end(
+    start: Start, both: dict[str, str], stub_anthropic: StubAnthropic, stub_openai: StubOpenAI
+) -> None:
     """At TERM, answers in flight end well, and then the daemon exits with 0 and leaves no process."""
     daemon = start(both)
     url = await daemon.url()
     running = [
         streamed(url, model, "[[stub text=a b c d e f g h deltas=8 every=0.1]]") for model in ("sonnet", "gpt-4o")
     ]
-    await until(reactor, lambda: len(daemon.look()) >= 3)
+    await until(reactor, lambda: bool(stub_anthropic.requests and stub_openai.requests and len(daemon.look()) >= 3))
     stopped = daemon.kill(signal.SIGTERM)
     for answer in running:
         chunks = await answer
@@ -218,7 +223,7 @@ async def test_a_session_goes_on_after_a_restart(
     start: Start, both: dict[str, str], tmp_path: Path, stub_anthropic: StubAnthropic
 ) -> None:
     """A stopped daemon's sessions are known to the next one, with all that was said, and nobody else can read them."""
-    settings = {**both, "STATE_DIR": str(tmp_path / "state")}
+    settings = {**COLD, **both, "STATE_DIR": str(tmp_path / "state")}
 
     def converse(url: str, text: str, headers: dict[str, str]) -> str:
         completions = client(url).chat.completions.with_raw_response

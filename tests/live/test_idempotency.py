@@ -57,7 +57,7 @@ async def front(stub_anthropic: StubAnthropic, stub_openai: StubOpenAI) -> Async
         "ANTHROPIC_API_KEY": "sk-ant-test",
         "ANTHROPIC_BASE_URL": stub_anthropic.url,
         "CLAUDE_PATH": real_cli(),
-        "WARM_PROCESSES": "1",
+        "WARM_PROCESSES": "0",
         "OPENAI_API_KEY": "sk-upstream",
         "OPENAI_BASE_URL": stub_openai.base_url,
     }

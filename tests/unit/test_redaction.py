@@ -78,6 +78,10 @@ def test_secrets_are_taken_out_wherever_they_stand(secret: str, around: str) -> 
         ("password=hunter2&user=ann", "password=[redacted]&user=ann"),
         ("Cookie: session=letmein; theme=dark", "Cookie: [redacted]"),
         ("set-cookie: sid=letmein; Path=/; HttpOnly", "set-cookie: [redacted]; HttpOnly"),
+        (
+            "cookie: a=1;b=2; Cookie: c=3, cookie=d=4 e=5",
+            "cookie: [redacted]; Cookie: [redacted], cookie=[redacted] e=5",
+        ),
         ('{"Cookie": "a=1; b=2", "x": 1}', '{"Cookie": "[redacted]", "x": 1}'),
         ("https://example.com/?token=letmeinplease&x=1", "https://example.com/?token=[redacted]&x=1"),
         ("secret=letmeinplease", "secret=[redacted]"),
@@ -110,6 +114,8 @@ def test_secrets_are_known_by_what_stands_before_them(text: str, redacted: str) 
         ("file:///etc/passwd and file:/etc/passwd", "[path] and [path]"),
         ("~/.ssh/id_rsa ~ann/notes ~/x", "[path] [path] [path]"),
         ("/srv/gr\u00fc\u00dfe/x", "[path]"),
+        ("in /home/ann//notes/a.txt, /srv//x and ~//x/", "in [path], [path] and [path]"),
+        ("no '/srv//a b/c' here, $HOME//x/", "no '[path]' here, [env]"),
         ("(/a/b) [/a/b] </a/b> |/a/b|", "([path]) [[path]] <[path]> |[path]|"),
         ("set $HOME or ${API_KEY:-none}", "set [env] or [env]"),
         ("$HOME/.claude/x and ${XDG_STATE_HOME}/y", "[env] and [env]"),
@@ -322,11 +328,11 @@ def cpu_seconds(text: str) -> float:
 
 @pytest.mark.parametrize("beginning", BEGINNINGS)
 def test_no_text_takes_more_than_linear_time(beginning: str) -> None:
-    """128 KiB of whatever is worst take a tenth of a second; if each start searched to the end, it would be minutes."""
-    text = (beginning * (2**17 // len(beginning) + 1))[: 2**17]
+    """64 KiB of whatever is worst take milliseconds; if each start searched to the end, it would be minutes."""
+    text = (beginning * (2**16 // len(beginning) + 1))[: 2**16]
 
-    assert cpu_seconds(text) < 3
-    assert cpu_seconds(text + "\x00") < 3
+    assert cpu_seconds(text) < 1.5
+    assert cpu_seconds(text + "\x00") < 1.5
 
 
 def test_a_mebibyte_of_everything_takes_linear_time() -> None:
