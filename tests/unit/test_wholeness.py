@@ -24,6 +24,8 @@ DELTA, REPORT = MessageDelta("end_turn", Usage()), MessageDelta(None, Usage())
         ([START, TEXT, REPORT, STOP], False),  # the CLI reports an error: a result line follows
         ([START, TEXT, STOP], True),
         ([START, STOP], True),
+        ([STOP, START, TEXT, DELTA, STOP], False),  # of a message that ended with tool calls, in the turn before
+        ([STOP, START, TEXT, STOP], True),
         ([START, TEXT, START], True),
         ([START, TEXT, DELTA, STOP, START], True),
     ],

@@ -61,7 +61,8 @@ class Wholeness:
                 # One without a reason is the CLI's own, and a result line with the error follows.
                 self._closed = True
             case MessageStop():
-                if not self._closed:
+                # One before the start belongs to the turn before, which ended with its tool calls' message_delta.
+                if self._started and not self._closed:
                     raise ResponseCut
 
     def resend(self) -> None:
