@@ -18,8 +18,9 @@ A secret is known by its beginning. Whoever cuts a text cuts it after this, not 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-__all__ = ["Redactor", "redact", "redact_end"]
+__all__ = ["Redactor", "redact", "redact_end", "redact_secrets"]
 
 _SECRET = "[redacted]"
 _PATH = "[path]"
@@ -40,6 +41,29 @@ def redact(text: str) -> str:
     """
     redactor = Redactor()
     return redactor.feed(text) + redactor.close()
+
+
+def redact_secrets(text: str, known: Iterable[str] = ()) -> str:
+    """
+    Return the text without what is a secret by its own form, and otherwise unchanged: for texts of others that are
+    passed on. Unlike :func:`redact` it leaves paths, names of variables, traces, and values that are secret only by the
+    name before them.
+
+    :param known: secrets of any form, to be found as they are.
+    """
+    for secret in known:
+        text = text.replace(secret, _SECRET)
+    pieces: list[str] = []
+    at = 0
+    while begin := _PEM_BEGIN.search(text, at):
+        end = _PEM_END.search(text, begin.end())
+        pieces += (text[at : begin.start()], _SECRET)
+        at = len(text) if end is None else end.end()
+    text = "".join((*pieces, text[at:]))
+    text = _TOKEN.sub(_SECRET, text)
+    text = _SK_RUN.sub(_judge_sk_run, text)
+    text = _BEARER.sub(_judge_bearer, text)
+    return _USERINFO.sub(rf"\1{_SECRET}@", text)
 
 
 def redact_end(text: str) -> str:

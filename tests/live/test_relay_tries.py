@@ -241,7 +241,7 @@ async def test_our_key_is_refused(
 @pytest_twisted.ensureDeferred
 async def test_a_401_without_end(stub_openai: StubOpenAI, relay_to: Make) -> None:
     """A 401 whose body is too long is one all the same."""
-    stub_openai.script(CHAT, RawAnswer(401, (), (b"x" * 40_000, b"x" * 40_000, End.STALL), chunked=True))
+    stub_openai.script(CHAT, RawAnswer(401, (), (b"x" * 140_000, b"x" * 140_000, End.STALL), chunked=True))
     with pytest.raises(BackendAuthFailed):
         await relay_to().send(chat())
 
@@ -272,7 +272,7 @@ async def test_a_refusal_that_is_final_here(stub_openai: StubOpenAI, relay_to: M
 @pytest.mark.parametrize(
     ("answer", "clock"),
     [
-        (RawAnswer(503, (), (b"x" * 40_000, b"x" * 40_000, End.STALL), chunked=True), Clock()),
+        (RawAnswer(503, (), (b"x" * 140_000, b"x" * 140_000, End.STALL), chunked=True), Clock()),
         (RawAnswer(503, ((b"Content-Length", b"9"),), (b"x", End.STALL)), None),
     ],
     ids=["too long", "too slow"],

@@ -19,6 +19,9 @@ from claudeproxy.wire.openai_usage import OBJECT_TAIL_BYTES, STREAM_TAIL_BYTES, 
 
 __all__ = ["RelayedAnswer"]
 
+_ERRORS = 400
+"""The status from which on a body is looked through for secrets."""
+
 
 @implementer(IPushProducer)
 class RelayedAnswer:
@@ -41,15 +44,18 @@ class RelayedAnswer:
         silence: float,
         keeps: Callable[[AnswerHead], bool],
         *,
+        key: str | None,
         wants_usage: bool,
     ) -> None:
         """
         :param silence: seconds that the upstream may be silent within its answer.
         :param keeps: whether to keep the answer with this head from the sink.
+        :param key: the one that is sent to the upstream.
         :param wants_usage: whether to look for usage.
         """
         self.kept: KeptAnswer | None = None
-        """The answer that the sink does not get."""
+        """The response that the sink does not get, or gets when it is complete."""
+        self._key = key
         self._sink = sink
         self._clock = clock
         self._keeps = keeps
@@ -70,16 +76,20 @@ class RelayedAnswer:
         headers = response_headers(head.headers)
         if head.length is not None:
             headers.append((b"Content-Length", b"%d" % head.length))
-        if self._keeps(head):
-            self.kept = KeptAnswer(head.status, headers, flow, self._clock)
+        replaced = self._keeps(head)
+        if replaced or head.status >= _ERRORS:
+            self.kept = KeptAnswer(head.status, headers, flow, self._clock, self._key, final=not replaced)
             self._raw = self.kept.add
+        if replaced:
             self._watch.rest()
+            return
+        self._last = self._seconds()
+        self._watch.phase("silence", self._silence, self._silent_for)
+        if self.kept is not None:
             return
         if self._wants_usage:
             self._tee = _tee(head)
         self._flow = flow
-        self._last = self._seconds()
-        self._watch.phase("silence", self._silence, self._silent_for)
         self._sink.head(head.status, headers)
         self._sink.flow_from(self)
 

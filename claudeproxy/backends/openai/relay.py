@@ -161,12 +161,21 @@ class OpenAIRelay:
             while tries.begin():
                 sink.trying()
                 answer = RelayedAnswer(
-                    sink, self._clock, watch, self._config.silence_timeout, tries.keeps, wants_usage=request.tee_usage
+                    sink,
+                    self._clock,
+                    watch,
+                    self._config.silence_timeout,
+                    tries.keeps,
+                    key=None if self._config.api_key is None else self._config.api_key.value,
+                    wants_usage=request.tee_usage,
                 )
                 try:
                     await self._client.exchange(self._origin, outgoing, answer, replayable=replayable.unanswered)
                     if answer.kept is None:
                         return answer.usage()
+                    if answer.kept.final:
+                        answer.kept.refusal().write_to(sink)
+                        return None
                     outcome = self._unauthorized() if answer.kept.status == 401 else answer.kept.refusal()
                 except (CancelledError, ClaudeProxyError, *UPSTREAM_FAILURES) as error:
                     outcome = self._understood(error, answer, watch)
@@ -203,7 +212,8 @@ class OpenAIRelay:
         elif watch.expired is not None:
             understood = ran_out(watch.expired, watch.limit)
         elif answer.kept is not None and answer.kept.was_cut:
-            understood = self._unauthorized() if answer.kept.status == 401 else answer.kept.error()
+            hidden = answer.kept.status == 401 and not answer.kept.final
+            understood = self._unauthorized() if hidden else answer.kept.error()
         else:
             raise error
         understood.__cause__ = error
