@@ -22,6 +22,37 @@ from claudeproxy.wire.http1 import AnswerHead, AnswerReader, Truncated
 __all__ = ["BrokenOff", "Connection", "Exchange", "NoAnswer", "Receiver"]
 
 
+_REFUSED = 400
+"""The status from which on a response says that the rest of the request is not wanted."""
+
+_MOST_READS = 64
+"""How often a socket is read that can no more be written to; each time brings 64 KiB at most."""
+
+
+def _read_when_writing_fails(transport: Any) -> None:
+    """
+    Have a connection that breaks while it is written to be read to its end first.
+
+    An upstream that refuses a request (413, 401) and closes without reading the rest of it causes a reset. When that
+    comes together with the response, the next write fails, and Twisted closes the socket with the response unread.
+    """
+    while hasattr(transport, "transport"):  # below TLS
+        transport = transport.transport
+    write = getattr(transport, "doWrite", None)
+    if write is None:
+        return
+
+    def do_write() -> Any:
+        failed = write()
+        if failed is not None:
+            for _ in range(_MOST_READS):
+                if transport.doRead() is not None:
+                    break
+        return failed
+
+    transport.doWrite = do_write
+
+
 class NoAnswer(Exception):
     """
     The connection ended before the upstream had said anything.
@@ -74,6 +105,7 @@ class Connection(Protocol):
     def connectionMade(self) -> None:
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
+        _read_when_writing_fails(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
         if self.exchange is None:
@@ -200,6 +232,9 @@ class Exchange:
                 if reader.head is None:
                     return
                 self._answered = True
+                if reader.head.status >= _REFUSED:
+                    # It may close without reading the rest (RFC 9110, section 10.1.1); the response counts.
+                    self._request.cease()
                 self._receiver.answered(reader.head, self)
             if body and self._connection.exchange is self:
                 self._receiver.received(body)
@@ -245,7 +280,10 @@ class Exchange:
         reader = self._reader
         self.resumeProducing()
         connection.exchange = None
-        if reader.head is not None and reader.head.persistent and not reader.excess and self._request.sent:
+        head = reader.head
+        # A server that refuses an upload may close on the rest of it, announced or not.
+        refused = head is not None and head.status >= _REFUSED and self._request.is_upload
+        if head is not None and head.persistent and not reader.excess and self._request.sent and not refused:
             self._keep(connection)
         else:
             connection.drop()

@@ -98,6 +98,20 @@ class UpstreamRequest:
         """
         return self._feeding is None or self._feeding.finished
 
+    @property
+    def is_upload(self) -> bool:
+        """
+        Whether the body is written piece by piece.
+        """
+        return self._feeding is not None
+
+    def cease(self) -> None:
+        """
+        Write no more of the body: the upstream has refused the request already. Harmless when all is written.
+        """
+        if self._feeding is not None:
+            self._feeding.cease()
+
     def write_to(self, transport: IConsumer) -> None:
         """
         Write head and body; what is large is written as fast as the transport takes it.
@@ -151,6 +165,13 @@ class _Feed:
             self._transport.write(piece)
         else:
             self.finished = True
+            self._transport.unregisterProducer()
+
+    def cease(self) -> None:
+        """
+        Feed no more.
+        """
+        if not self.finished:
             self._transport.unregisterProducer()
 
     def stopProducing(self) -> None:
