@@ -226,6 +226,12 @@ class RoutingConfig:
 
     title: ClassVar[str] = "Models and routing"
 
+    ignore_proxy_variables: bool = setting(
+        "UPSTREAM_IGNORE_PROXY",
+        Boolean(),
+        False,
+        "Whether upstreams are connected to directly although `HTTPS_PROXY` or its like names a proxy for them.",
+    )
     route_claude_models: bool = setting(
         "ROUTE_CLAUDE_MODELS", Boolean(), True, "Whether a Claude model's name alone routes a request to Claude Code."
     )

@@ -92,9 +92,12 @@ class ProxyApp:
         self.routes.public("/health/ready", GET=health.ready)
         self.routes.public("/openapi.json", GET=docs.openapi)
         self.routes.public("/docs", GET=docs.page)
-        self.routes.authorized("/chat/completions", POST=idempotency.guard("/chat/completions", self.chat.create))
-        self.routes.authorized("/models", GET=models.index)
-        self.routes.authorized("/models/<path:model>", GET=models.one)
+        # What an upstream may have beside these: GET /chat/completions (stored ones), DELETE /models/<fine-tuned>.
+        others, where = passthrough.any_path, passthrough.can_relay
+        create = idempotency.guard("/chat/completions", self.chat.create)
+        self.routes.authorized("/chat/completions", others, where, POST=create)
+        self.routes.authorized("/models", others, where, GET=models.index)
+        self.routes.authorized("/models/<path:model>", others, where, GET=models.one)
         self.routes.authorized("/<path:rest>", any_method=passthrough.any_path)
 
     @property

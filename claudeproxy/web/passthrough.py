@@ -67,9 +67,15 @@ class Passthrough:
     _clock: IReactorTime
     _keepalive_interval: float
 
-    async def any_path(self, request: ProxyRequest, rest: str) -> None:
+    def can_relay(self, request: ProxyRequest) -> bool:
         """
-        Relay a request to a path that is not ours.
+        Whether there is an upstream for what only an upstream can serve.
+        """
+        return self._router.can_relay(has_own_key(request))
+
+    async def any_path(self, request: ProxyRequest, **variables: str) -> None:
+        """
+        Relay a request to a path, or with a method, that is not ours.
 
         :raises UnknownURL: nobody has it.
         """

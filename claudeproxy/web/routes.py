@@ -32,7 +32,7 @@ class Routes:
     Klein's routes, added by :meth:`public` and :meth:`authorized` and by nothing else.
 
     A route answers ``HEAD`` where it answers ``GET``, ``OPTIONS`` always and without a key, and 405 to methods that it
-    does not have: a path of ours never falls through to a more general route.
+    does not have, unless an upstream may have them: a path of ours never falls through to a more general route.
     """
 
     def __init__(self, keys: IKeyStore, admission: Admission, drain: Drain, cross_origin: CrossOrigin) -> None:
@@ -54,13 +54,20 @@ class Routes:
         self.public_paths.add(path)
         self._add(path, methods, lambda request: None)
 
-    def authorized(self, path: str, any_method: Handler | None = None, **methods: Handler) -> None:
+    def authorized(
+        self,
+        path: str,
+        any_method: Handler | None = None,
+        where: Callable[[ProxyRequest], bool] = lambda request: True,
+        **methods: Handler,
+    ) -> None:
         """
         Add a route for holders of a key, whose policy the request then has, within the limits.
 
         :param any_method: serves the methods that are not among ``methods``.
+        :param where: whether it does for this request.
         """
-        self._add(path, methods, self._let_in, any_method)
+        self._add(path, methods, self._let_in, any_method, where)
 
     def _add(
         self,
@@ -68,19 +75,22 @@ class Routes:
         methods: Mapping[str, Handler],
         let_in: Callable[[ProxyRequest], None],
         any_method: Handler | None = None,
+        where: Callable[[ProxyRequest], bool] = lambda request: True,
     ) -> None:
         handlers = {name.encode("ascii"): handler for name, handler in methods.items()}
         if b"GET" in handlers:
             handlers.setdefault(b"HEAD", handlers[b"GET"])
-        allow = _ALL_METHODS if any_method is not None else b", ".join((*handlers, b"OPTIONS"))
+        own = b", ".join((*handlers, b"OPTIONS"))
 
         @self.klein.route(path, endpoint=path)
         def serve(request: ProxyRequest, **variables: str) -> Awaitable[bytes | None] | bytes:
             # Klein hands what this raises, and what its result fails with, to answer_failure.
+            others = any_method if any_method is not None and where(request) else None
+            allow = own if others is None else _ALL_METHODS
             if request.method == b"OPTIONS":
                 return self._cross_origin.answer_options(request, allow)
             let_in(request)
-            handler = handlers.get(request.method, any_method)
+            handler = handlers.get(request.method, others)
             if handler is None:
                 raise _not_supported(request.method, allow)
             return handler(request, **variables)
