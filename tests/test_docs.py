@@ -33,7 +33,10 @@ DOCS = PROJECT / "docs"
 PAGES = [PROJECT / "README.md", *sorted(DOCS.rglob("*.md"))]
 
 FOREIGN = {
+    "ALL_PROXY",
     "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
     "CLAUDE_CONFIG_DIR",
     "DENY",
     "GET",
