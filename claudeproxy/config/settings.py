@@ -53,6 +53,18 @@ class ServerConfig:
     listen: tuple[Endpoint, ...] = setting(
         "LISTEN", Endpoints(), (), "Endpoints to listen at, in the place of HOST and PORT; for TLS and unix sockets."
     )
+    max_body_bytes_in_flight: int = setting(
+        "MAX_BODY_BYTES_IN_FLIGHT",
+        Integer(0),
+        1024 * 1024 * 1024,
+        "Bytes that the bodies of all requests under way may have together; 0 is no limit.",
+    )
+    max_body_bytes_per_address: int = setting(
+        "MAX_BODY_BYTES_PER_ADDRESS",
+        Integer(0),
+        256 * 1024 * 1024,
+        "Bytes that the bodies of one address's requests under way may have together; 0 is no limit.",
+    )
     max_body_bytes: int = setting(
         "MAX_BODY_BYTES", Integer(1), 32 * 1024 * 1024, "Largest request body; a larger one is answered with 413."
     )

@@ -19,6 +19,7 @@ from claudeproxy.interfaces import IChatBackend, IImageFetcher, IKeyStore, IRead
 from claudeproxy.ops.admission import Admission
 from claudeproxy.ops.drain import Drain
 from claudeproxy.store.answers import AnswerStore
+from claudeproxy.web.body_budget import BodyBudget
 from claudeproxy.web.chat import ChatRoute
 from claudeproxy.web.cors import CrossOrigin
 from claudeproxy.web.docs import DocsRoute
@@ -98,7 +99,7 @@ class ProxyApp:
         self.routes.authorized("/chat/completions", others, where, POST=create)
         self.routes.authorized("/models", others, where, GET=models.index)
         self.routes.authorized("/models/<path:model>", others, where, GET=models.one)
-        self.routes.authorized("/<path:rest>", any_method=passthrough.any_path)
+        self.routes.authorized("/<path:rest>", passthrough.any_path, precondition=passthrough.check_path)
 
     @property
     def klein(self) -> Klein:
@@ -123,5 +124,7 @@ def make_site(app: ProxyApp, access_log: Callable[[ProxyRequest], None] | None =
         header_timeout=app.server.client_header_timeout,
         body_timeout=app.server.client_body_timeout,
         proxies=TrustedProxies(app.server.trusted_proxies),
+        bodies=BodyBudget(app.server.max_body_bytes_in_flight, app.server.max_body_bytes_per_address),
+        admit=app.routes.admit,
         access_log=access_log,
     )

@@ -12,10 +12,10 @@ from twisted.internet.interfaces import IReactorTime
 
 from claudeproxy.core.relay import Refusal, RelayRequest
 from claudeproxy.core.routing import OPENAI, BackendName, Router
-from claudeproxy.errors import UnknownURL
 from claudeproxy.interfaces import IRelay
 from claudeproxy.ops.drain import Drain
 from claudeproxy.web.byte_sink import ByteSink
+from claudeproxy.web.failures import no_such_url
 from claudeproxy.web.request import ProxyRequest
 
 __all__ = ["Passthrough", "has_own_key"]
@@ -73,16 +73,21 @@ class Passthrough:
         """
         return self._router.can_relay(has_own_key(request))
 
-    async def any_path(self, request: ProxyRequest, **variables: str) -> None:
+    def check_path(self, request: ProxyRequest) -> None:
         """
-        Relay a request to a path, or with a method, that is not ours.
+        Check that an upstream may have a path that is not ours.
 
         :raises UnknownURL: nobody has it.
         """
-        own_key = has_own_key(request)
         known = request.relayed_path[1:].partition(b"?")[0].partition(b"/")[0] in _OPENAI
-        if not known and not (request.versioned and self._router.can_relay(own_key)):
-            raise UnknownURL(f"There is no {request.method.decode('ascii')} {request.path.decode('ascii')}.")
+        if not known and not (request.versioned and self.can_relay(request)):
+            raise no_such_url(request)
+
+    async def any_path(self, request: ProxyRequest, **variables: str) -> None:
+        """
+        Relay a request to a path, or with a method, that is not ours.
+        """
+        own_key = has_own_key(request)
         content = request.content
         length = content.seek(0, 2)
         content.seek(0)

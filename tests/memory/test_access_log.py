@@ -31,7 +31,7 @@ def test_every_request_has_one_line(house: House) -> None:
     wire = house.connect()
     wire.send("GET", "/health")
     wire.send("GET", "/nope")
-    wire.send_raw(b"POST /v1/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nab")
+    wire.send("POST", "/v1/x", b"ab", headers={"Content-Length": "5"})
     wire.leave()
     other = house.connect()
     other.send_raw(b"nonsense\r\n\r\n")
