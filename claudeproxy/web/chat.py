@@ -19,7 +19,7 @@ from claudeproxy.core.size import ConversationSize
 from claudeproxy.interfaces import IChatBackend
 from claudeproxy.ops.drain import Drain
 from claudeproxy.web.answers import json_answer
-from claudeproxy.web.body import read_json
+from claudeproxy.web.body import JSONBody, read_json
 from claudeproxy.web.event_sinks import EventSink, FoldingSink
 from claudeproxy.web.fallback import Walk, in_time
 from claudeproxy.web.linked import LinkedPictures
@@ -71,8 +71,8 @@ class ChatRoute:
         """
         Answer a chat request on the backend that its headers and its model choose, or on those of a chain.
         """
-        body = read_json(request)
-        peeked = peek(body)
+        body = await read_json(request, self._clock)
+        peeked = peek(body.text)
         request.model = peeked.model
         steps = self._router.steps(
             claude_code=_text(request.header(b"X-Claude-Code")),
@@ -88,7 +88,7 @@ class ChatRoute:
         return answer
 
     async def _serve(
-        self, request: ProxyRequest, body: bytes, peeked: Peek, step: Step, hands_over: bool
+        self, request: ProxyRequest, body: JSONBody, peeked: Peek, step: Step, hands_over: bool
     ) -> bytes | Refusal | None:
         """
         Serve a request with one backend.
@@ -97,18 +97,17 @@ class ChatRoute:
         """
         request.backend, request.upstream = step.backend, ""
         if step.backend is BackendName.CLAUDE:
-            decoded = decode_request(body)
+            decoded = decode_request(body.text)
             self._largest.check(decoded.messages, decoded.system)
             chat = self._chat(request, decoded, step.model)
             # The backend's own time begins when all pictures are there.
             linked = image_links(decoded.messages)
             return await (in_time(chat, self._request_timeout, self._clock) if linked else chat)
-        if step.model is not None:
-            body = with_model(body, step.model)
         return await self._passthrough.relay(
             request,
             step.upstream,
-            body,
+            body.raw if step.model is None else with_model(body.text, step.model),
+            decoded=body.encoded and step.model is not None,
             tee_usage=True,
             stream=peeked.stream,
             creates=peeked.stores,

@@ -100,6 +100,7 @@ class Passthrough:
         upstream: str,
         body: bytes | BinaryIO,
         *,
+        decoded: bool = False,
         tee_usage: bool = False,
         stream: bool = False,
         creates: bool = False,
@@ -109,6 +110,7 @@ class Passthrough:
         Relay a request with ``body``, bytes or a file, and write the whole answer.
 
         :param upstream: the name of the one to ask.
+        :param decoded: whether ``body`` is no more in the content coding that the client says.
         :param creates: whether something stays upstream, so that it must not be sent twice.
         :param hands_over: return a refusal instead of writing it, for another backend stands by.
         """
@@ -118,7 +120,12 @@ class Passthrough:
         outgoing = RelayRequest(
             method=request.method,
             path=request.relayed_path,
-            headers=[(name, value) for name, values in request.requestHeaders.getAllRawHeaders() for value in values],
+            headers=[
+                (name, value)
+                for name, values in request.requestHeaders.getAllRawHeaders()
+                if not (decoded and name == b"Content-Encoding")
+                for value in values
+            ],
             body=body,
             client_key=_client_key(request) if upstream == OPENAI else None,
             tee_usage=tee_usage,
