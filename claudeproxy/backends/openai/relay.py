@@ -16,6 +16,7 @@ every other answer goes its way as if there were no tries.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from random import random as random_number
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -27,7 +28,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from claudeproxy.backends.openai.answer import RelayedAnswer
+from claudeproxy.backends.openai.answer import RelayedAnswer, SilenceLimits
 from claudeproxy.backends.openai.client import UpstreamClient
 from claudeproxy.backends.openai.failures import UPSTREAM_FAILURES, from_failure, ran_out
 from claudeproxy.backends.openai.models import UpstreamModels
@@ -131,7 +132,8 @@ class OpenAIRelay:
         :param breaker: the one that the request concerns, if any.
         """
         limits = self._config
-        watch = Watch(self._clock, limits.request_timeout, min(limits.first_byte_timeout, limits.silence_timeout))
+        shortest = min(limits.first_byte_timeout, limits.silence_timeout)
+        watch = Watch(self._clock, limits.request_timeout, shortest, limits.request_total_timeout or inf)
         relayed = ensureDeferred(self._relay(request, sink, watch, breaker))
         if not relayed.called:
             watch.start(relayed.cancel)
@@ -156,13 +158,14 @@ class OpenAIRelay:
             hands_over=request.hands_over,
         )
         outgoing = self._outgoing(request, tries)
+        limits = SilenceLimits(
+            min(self._config.silence_timeout, self._config.request_timeout), self._config.request_timeout
+        )
         outcome: Refusal | ClaudeProxyError | None = None
         try:
             while tries.begin():
                 sink.trying()
-                answer = RelayedAnswer(
-                    sink, self._clock, watch, self._config.silence_timeout, tries.keeps, wants_usage=request.tee_usage
-                )
+                answer = RelayedAnswer(sink, self._clock, watch, limits, tries.keeps, wants_usage=request.tee_usage)
                 try:
                     await self._client.exchange(self._origin, outgoing, answer, replayable=replayable.unanswered)
                     if answer.kept is None:

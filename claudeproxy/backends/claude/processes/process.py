@@ -206,7 +206,18 @@ class ClaudeProcess(ProcessProtocol):
         session_id, most, charge = self.launch.session_id, self._caps.output, self._costs.charge
         form, stops, known = expected.form, Stops.among(expected.stops), self.parking.tools
         self._turn = turn = Turn(
-            expected.emit, session_id, most, charge, self._limits, self._park, form, stops, known, self.kill, done
+            expected.emit,
+            session_id,
+            most,
+            charge,
+            self._limits,
+            self._park,
+            form,
+            stops,
+            known,
+            self.kill,
+            done,
+            expected.alive,
         )
         self._stdin.write(line())
         return done
