@@ -38,8 +38,8 @@ class RelayedAnswer:
     Receives an answer and is the sink's push producer.
 
     Flow control: the sink pauses it while the client is slow; the pause goes straight to the upstream's socket, whose
-    window then closes, and it is the client that is waited for. Pauses may come repeatedly and in any state. The sink's reader
-    leaves: ``stopProducing``, which abandons the exchange.
+    window then closes, and it is the client that is waited for. Pauses may come repeatedly and in any state. The sink's
+    reader leaves: ``stopProducing``, which abandons the exchange.
 
     :meth:`received` is the hot path, once per chunk: it writes, notes the time and lets the tee have a look; nothing is
     copied, scheduled or logged.

@@ -158,9 +158,8 @@ class OpenAIRelay:
             hands_over=request.hands_over,
         )
         outgoing = self._outgoing(request, tries)
-        limits = SilenceLimits(
-            min(self._config.silence_timeout, self._config.request_timeout), self._config.request_timeout
-        )
+        most = self._config.request_timeout
+        limits = SilenceLimits(min(self._config.silence_timeout, most), most)
         outcome: Refusal | ClaudeProxyError | None = None
         try:
             while tries.begin():

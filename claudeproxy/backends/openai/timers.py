@@ -23,9 +23,10 @@ class Watch:
     Keeps an exchange's deadlines with one delayed call.
 
     The exchange is always in one phase (waiting for the first byte, silence between bytes, ...). Over the phases stands
-    a limit for the wait until a response begins, all tries together, and a total limit where there is one. Nothing is scheduled per byte or per phase: the call comes after the shortest of all
-    limits, asks the phase how long it has been idle, and is set anew for what is left, but never for longer than the
-    shortest limit. So whatever phase begins between two calls, its deadline is not before the second.
+    a limit for the wait until a response begins, all tries together, and a total limit where there is one. Nothing is
+    scheduled per byte or per phase: the call comes after the shortest of all limits, asks the phase how long it has
+    been idle, and is set anew for what is left, but never for longer than the shortest limit. So whatever phase begins
+    between two calls, its deadline is not before the second.
     """
 
     def __init__(self, clock: IReactorTime, request: float, shortest: float, total: float = inf) -> None:
