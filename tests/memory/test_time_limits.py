@@ -143,6 +143,8 @@ def test_a_client_that_never_reads_a_turn() -> None:
         asked.wait(MINUTE)
         assert ("interrupt" in asked.cli.asked) == (minute >= 14)
 
+    assert transport.aborted
+    asked.wire.close()
     assert "timeout" == asked.failed()
 
 
