@@ -21,7 +21,14 @@ from claudeproxy.config.images import ImagesConfig
 from claudeproxy.config.kinds import MODEL_NAME, Boolean, Choice, Integer, Key, Milliseconds, Pattern, Secret
 from claudeproxy.config.lists import Keys, ModelMap, Origins, Proxies
 from claudeproxy.config.places import BaseURL, Host, Path
-from claudeproxy.config.setting import Section, Setting, request_timeout, section_settings, setting
+from claudeproxy.config.setting import (
+    Section,
+    Setting,
+    request_timeout,
+    request_total_timeout,
+    section_settings,
+    setting,
+)
 from claudeproxy.core.proxies import Proxy
 from claudeproxy.core.routing import OPENAI, ModelNames, UpstreamRoute
 
@@ -190,6 +197,7 @@ class UpstreamConfig:
         "UPSTREAM_SILENCE_TIMEOUT_MS", Milliseconds(1), 120.0, "Longest silence within the upstream's answer."
     )
     request_timeout: float = request_timeout()
+    request_total_timeout: float = request_total_timeout()
     retries: int = setting(
         "UPSTREAM_RETRIES", Integer(0, 10), 1, "Further tries at the same upstream, before the first byte of an answer."
     )

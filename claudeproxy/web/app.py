@@ -18,6 +18,7 @@ from claudeproxy.core.size import ConversationSize
 from claudeproxy.interfaces import IChatBackend, IImageFetcher, IKeyStore, IReadiness, IRelay
 from claudeproxy.ops.admission import Admission
 from claudeproxy.ops.drain import Drain
+from claudeproxy.ops.time_limits import TimeLimits
 from claudeproxy.store.answers import AnswerStore
 from claudeproxy.web.body_budget import BodyBudget
 from claudeproxy.web.chat import ChatRoute
@@ -66,6 +67,7 @@ class ProxyApp:
         self.cross_origin = CrossOrigin(self.server.cors_allowed_origins)
         self.routes = Routes(self.keys, self.admission, self.drain, self.cross_origin)
         keepalive = self.server.keepalive_interval
+        limits = TimeLimits(self.claude.request_timeout, self.claude.request_total_timeout)
         passthrough = Passthrough(self.relays, self.router, self.drain, self.clock, keepalive)
         self.chat = ChatRoute(
             self.chat_backend,
@@ -75,7 +77,7 @@ class ProxyApp:
             self.drain,
             self.clock,
             keepalive,
-            self.claude.request_timeout,
+            limits,
             ConversationSize(self.server.max_messages, self.server.max_characters),
             LinkedPictures(self.image_fetcher, self.drain, self.server.max_body_bytes),
         )
@@ -84,7 +86,7 @@ class ProxyApp:
         health = HealthRoute(self.chat_backend, self.relays, self.claude, (self.drain, *self.readiness))
         docs = DocsRoute()
         self.answers = AnswerStore(self.clock, self.server.idempotency_ttl, self.server.idempotency_max_bytes)
-        idempotency = Idempotency(self.answers, self.drain, self.clock, keepalive, self.claude.request_timeout)
+        idempotency = Idempotency(self.answers, self.drain, self.clock, keepalive, limits)
 
         # Paths are below /v1, which a client may write or leave out.
         self.routes.public("/", GET=health.root)

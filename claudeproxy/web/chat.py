@@ -18,6 +18,7 @@ from claudeproxy.core.routing import BackendName, Router, Step, parse_session_id
 from claudeproxy.core.size import ConversationSize
 from claudeproxy.interfaces import IChatBackend
 from claudeproxy.ops.drain import Drain
+from claudeproxy.ops.time_limits import TimeLimits
 from claudeproxy.web.answers import json_answer
 from claudeproxy.web.body import JSONBody, read_json
 from claudeproxy.web.event_sinks import EventSink, FoldingSink
@@ -54,8 +55,8 @@ class ChatRoute:
     _drain: Drain
     _clock: IReactorTime
     _keepalive_interval: float
-    _request_timeout: float
-    """Seconds that all backends of a chain have together."""
+    _limits: TimeLimits
+    """That all backends of a chain have together."""
     _largest: ConversationSize
     """That Claude Code is given."""
     _linked: LinkedPictures
@@ -81,7 +82,7 @@ class ChatRoute:
             own_key=has_own_key(request),
         )
         if len(steps) > 1:
-            walk = Walk(request, self._passthrough, self._clock, self._request_timeout)
+            walk = Walk(request, self._passthrough, self._clock, self._limits)
             return await walk.along(steps, lambda step, more: self._serve(request, body, peeked, step, more))
         answer = await self._serve(request, body, peeked, steps[0], hands_over=False)
         assert not isinstance(answer, Refusal), "nobody stood by"
@@ -100,9 +101,9 @@ class ChatRoute:
             decoded = decode_request(body.text)
             self._largest.check(decoded.messages, decoded.system)
             chat = self._chat(request, decoded, step.model)
-            # The backend's own time begins when all pictures are there.
+            # The backend's own timer begins when all pictures are there.
             linked = image_links(decoded.messages)
-            return await (in_time(chat, self._request_timeout, self._clock) if linked else chat)
+            return await (in_time(chat, request, self._limits, self._clock) if linked else chat)
         return await self._passthrough.relay(
             request,
             step.upstream,

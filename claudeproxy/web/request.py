@@ -118,6 +118,8 @@ class ProxyRequest(Request):
     error: str = ""
     """The code of the error that was the answer, or that ended it."""
     usage: Usage | None = None
+    answering: bool = False
+    """Whether the backend that serves it now has begun its response, which a client may get only as a whole."""
     began: float | None = None
     """When the request was complete; None while it is not."""
     answered: float | None = None
