@@ -108,6 +108,7 @@ def test_other_codings(house: House, coding: str, model: str) -> None:
         gzip.compress(chat_body("sonnet"))[:-8] + b"12345678",
         b"",
     ],
+    ids=["plain", "no end", "no checksum", "trailing garbage", "twice", "wrong checksum", "empty"],
 )
 def test_broken_ones(house: House, body: bytes) -> None:
     """What is not what the header says is named."""
