@@ -101,6 +101,8 @@ class ProxyRequest(Request):
     """Whether the client has left."""
     admitted = False
     """Whether it has been let in, which a request with a body is before that comes."""
+    keeps_body = True
+    """Whether anything reads its body."""
 
     # What the access log tells.
     address = ""
@@ -150,6 +152,8 @@ class ProxyRequest(Request):
         self.received += len(data)
         if self.received > self.site.max_body_bytes:
             self.channel.refuse(self.site.too_large())
+            return
+        if not self.keeps_body:
             return
         try:
             self.site.bodies.take(self.address, len(data))

@@ -41,6 +41,8 @@ class _Route:
     _any_method: Handler | None = None
     _where: Callable[[ProxyRequest], bool] = lambda request: True
     _precondition: Callable[[ProxyRequest], None] = lambda request: None
+    _is_public: bool = False
+    """Whether anyone may use it; then nothing reads what is sent to it."""
 
     def allow(self, request: ProxyRequest) -> bytes:
         """
@@ -54,12 +56,15 @@ class _Route:
 
         :raises ClaudeProxyError: it is turned away.
         """
-        if request.admitted or request.method == b"OPTIONS":
+        if request.admitted:
+            return
+        if request.method == b"OPTIONS":
+            request.keeps_body = False
             return
         self._let_in(request)
         self.handler(request)
         self._precondition(request)
-        request.admitted = True
+        request.admitted, request.keeps_body = True, not self._is_public
 
     def handler(self, request: ProxyRequest) -> Handler:
         """
@@ -104,7 +109,7 @@ class Routes:
         :param methods: the handlers by method: ``GET=self.index``.
         """
         self.public_paths.add(path)
-        self._add(_Route(path, _by_name(methods), lambda request: None))
+        self._add(_Route(path, _by_name(methods), lambda request: None, is_public=True))
 
     def authorized(
         self,

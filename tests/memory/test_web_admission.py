@@ -148,3 +148,18 @@ def test_another_address_has_its_own(house: House) -> None:
     house.site.bodies.take("10.0.0.2", 100)
 
     assert 200 == house.site.bodies.used
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/health/live", 200), ("OPTIONS", CHAT, 204), ("OPTIONS", "/v1/files", 204)]
+)
+def test_a_body_that_nothing_reads(house: House, method: str, path: str, status: int) -> None:
+    """Where no key is asked for, what is sent is passed over and not kept."""
+    wire = head(house, method, path, None)
+    wire.send_raw(b"x" * 499)
+    assert (b"", 0) == (wire.sent, house.site.bodies.used)
+    assert b"" == wire.channel.requests[0].content.getvalue()
+    wire.send_raw(b"x")
+
+    assert status == wire.answer().status
+    assert (200, "alive") == ((again := house.ask("GET", "/health/live")).status, again.json["status"])
