@@ -46,6 +46,7 @@ from claudeproxy.ops.listen import Listeners
 from claudeproxy.ops.logs import Threshold
 from claudeproxy.ops.reload import Reload
 from claudeproxy.ops.signals import Signals
+from claudeproxy.ops.time_limits import TimeLimits
 from claudeproxy.store.keeper import SessionKeeper
 from claudeproxy.store.keys import ConfiguredKeys
 from claudeproxy.store.session_file import SessionFile
@@ -313,7 +314,7 @@ def claude_backend(
         launcher,
         sessions,
         clock,
-        config.claude.request_timeout,
+        TimeLimits(config.claude.request_timeout, config.claude.request_total_timeout),
         config.claude.max_processes,
         TurnLocks(clock, config.sessions.busy_timeout),
         config.claude.sampling == "honour",

@@ -27,6 +27,7 @@ from claudeproxy.config import SETTINGS, Config, ConfigError, LogConfig, Setting
 from claudeproxy.config.document import describe, report
 from claudeproxy.ops.listen import check_endpoints
 from claudeproxy.ops.logs import Threshold, make_observer_factory
+from claudeproxy.proxy_variables import check_proxy_variables
 
 __all__ = ["Options", "makeService"]
 
@@ -125,6 +126,8 @@ class Options(UsageOptions):
         try:
             self.config = self.read()
             check_endpoints(self.config)
+            if not self["demo"]:
+                check_proxy_variables(self.config, os.environ)
         except ConfigError as error:
             sys.exit(f"claudeproxy: {error}")
         if self["check-config"]:

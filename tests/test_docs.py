@@ -32,7 +32,23 @@ PROJECT = Path(__file__).parents[1]
 DOCS = PROJECT / "docs"
 PAGES = [PROJECT / "README.md", *sorted(DOCS.rglob("*.md"))]
 
-FOREIGN = {"CLAUDE_CONFIG_DIR", "DENY", "GET", "HEAD", "HOME", "LANG", "OPTIONS", "PATH", "POST", "SIGHUP", "TERM"}
+FOREIGN = {
+    "ALL_PROXY",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "CLAUDE_CONFIG_DIR",
+    "DENY",
+    "GET",
+    "HEAD",
+    "HOME",
+    "LANG",
+    "OPTIONS",
+    "PATH",
+    "POST",
+    "SIGHUP",
+    "TERM",
+}
 """What the pages write as they write settings, and what is none."""
 
 

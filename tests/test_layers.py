@@ -23,6 +23,7 @@ ALLOWED = {
     "store": ("ops", "wire", "core", "config", "errors", "interfaces"),
     "backends": ("ops", "wire", "core", "config", "errors", "interfaces", "_version"),
     "concerns": ("backends", "core", "config"),
+    "proxy_variables": ("config",),
     "web": ("store", "ops", "wire", "core", "config", "errors", "interfaces", "_version"),
 }
 """Which parts of claudeproxy a part may import, besides itself; those not named here may import all."""

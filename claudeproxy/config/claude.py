@@ -11,7 +11,7 @@ from attrs import frozen
 from claudeproxy.config.kinds import Boolean, Choice, Integer, Key, Milliseconds, Secret
 from claudeproxy.config.lists import Names
 from claudeproxy.config.places import BaseURL, Path
-from claudeproxy.config.setting import request_timeout, setting
+from claudeproxy.config.setting import request_timeout, request_total_timeout, setting
 
 __all__ = ["ClaudeConfig"]
 
@@ -42,6 +42,7 @@ class ClaudeConfig:
         "CLAUDE_PATH", Path(bare_name=True), "claude", "The CLI; the default also finds the one of the extra `cli`."
     )
     request_timeout: float = request_timeout()
+    request_total_timeout: float = request_total_timeout()
     start_timeout: float = setting(
         "CLAUDE_START_TIMEOUT_MS", Milliseconds(1), 30.0, "How long a CLI process may take until it first answers."
     )

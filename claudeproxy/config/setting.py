@@ -11,7 +11,7 @@ from attrs import AttrsInstance, field, fields, frozen
 
 from claudeproxy.config.kinds import Kind, Milliseconds
 
-__all__ = ["Section", "Setting", "request_timeout", "section_settings", "setting"]
+__all__ = ["Section", "Setting", "request_timeout", "request_total_timeout", "section_settings", "setting"]
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -74,10 +74,21 @@ def setting(
 
 def request_timeout() -> float:
     """
-    Declare the one setting that two sections need.
+    Declare a setting that two sections need.
     """
-    help = "How long a request may take in all, the wait for a CLI process included."
+    help = (
+        "Longest wait for the first byte of a response, the wait for a CLI process included, and longest silence "
+        "within it; a response that goes on is not cut."
+    )
     return setting("REQUEST_TIMEOUT_MS", Milliseconds(1), 300.0, help)
+
+
+def request_total_timeout() -> float:
+    """
+    Declare a setting that two sections need.
+    """
+    help = "How long a request may take in all, a response that goes on included; 0 is no limit."
+    return setting("REQUEST_TOTAL_TIMEOUT_MS", Milliseconds(0), 0.0, help)
 
 
 class Section(AttrsInstance, Protocol):

@@ -21,7 +21,14 @@ from claudeproxy.config.images import ImagesConfig
 from claudeproxy.config.kinds import MODEL_NAME, Boolean, Choice, Integer, Key, Milliseconds, Pattern, Secret
 from claudeproxy.config.lists import Keys, ModelMap, Origins, Proxies
 from claudeproxy.config.places import BaseURL, Host, Path
-from claudeproxy.config.setting import Section, Setting, request_timeout, section_settings, setting
+from claudeproxy.config.setting import (
+    Section,
+    Setting,
+    request_timeout,
+    request_total_timeout,
+    section_settings,
+    setting,
+)
 from claudeproxy.core.proxies import Proxy
 from claudeproxy.core.routing import OPENAI, ModelNames, UpstreamRoute
 
@@ -52,6 +59,18 @@ class ServerConfig:
     port: int = setting("PORT", Integer(0, 65535), 3456, "Port to listen on; 0 takes any free one.")
     listen: tuple[Endpoint, ...] = setting(
         "LISTEN", Endpoints(), (), "Endpoints to listen at, in the place of HOST and PORT; for TLS and unix sockets."
+    )
+    max_body_bytes_in_flight: int = setting(
+        "MAX_BODY_BYTES_IN_FLIGHT",
+        Integer(0),
+        1024 * 1024 * 1024,
+        "Bytes that the bodies of all requests under way may have together; 0 is no limit.",
+    )
+    max_body_bytes_per_address: int = setting(
+        "MAX_BODY_BYTES_PER_ADDRESS",
+        Integer(0),
+        256 * 1024 * 1024,
+        "Bytes that the bodies of one address's requests under way may have together; 0 is no limit.",
     )
     max_body_bytes: int = setting(
         "MAX_BODY_BYTES", Integer(1), 32 * 1024 * 1024, "Largest request body; a larger one is answered with 413."
@@ -178,6 +197,7 @@ class UpstreamConfig:
         "UPSTREAM_SILENCE_TIMEOUT_MS", Milliseconds(1), 120.0, "Longest silence within the upstream's answer."
     )
     request_timeout: float = request_timeout()
+    request_total_timeout: float = request_total_timeout()
     retries: int = setting(
         "UPSTREAM_RETRIES", Integer(0, 10), 1, "Further tries at the same upstream, before the first byte of an answer."
     )
@@ -226,6 +246,12 @@ class RoutingConfig:
 
     title: ClassVar[str] = "Models and routing"
 
+    ignore_proxy_variables: bool = setting(
+        "UPSTREAM_IGNORE_PROXY",
+        Boolean(),
+        False,
+        "Whether upstreams are connected to directly although `HTTPS_PROXY` or its like names a proxy for them.",
+    )
     route_claude_models: bool = setting(
         "ROUTE_CLAUDE_MODELS", Boolean(), True, "Whether a Claude model's name alone routes a request to Claude Code."
     )

@@ -106,7 +106,7 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             "[upstreams.deepseek]",
             "A further OpenAI-compatible API. Its name has lower-case letters, digits, `-` and `_`. The first in the "
             "file that names a model serves it; last comes `openai`, which the settings above describe and which "
-            "serves what no other names. The settings `UPSTREAM_*` and `REQUEST_TIMEOUT_MS` hold for each.",
+            "serves what no other names. The settings `UPSTREAM_*` and `REQUEST_*` hold for each.",
             (
                 TableKey("base_url", BaseURL(), "Where it is.", '"https://api.deepseek.com/v1"'),
                 TableKey("api_key", Key(), "Its key; a local server may need none.", '"..."', required=False),

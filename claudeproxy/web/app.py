@@ -18,7 +18,9 @@ from claudeproxy.core.size import ConversationSize
 from claudeproxy.interfaces import IChatBackend, IImageFetcher, IKeyStore, IReadiness, IRelay
 from claudeproxy.ops.admission import Admission
 from claudeproxy.ops.drain import Drain
+from claudeproxy.ops.time_limits import TimeLimits
 from claudeproxy.store.answers import AnswerStore
+from claudeproxy.web.body_budget import BodyBudget
 from claudeproxy.web.chat import ChatRoute
 from claudeproxy.web.cors import CrossOrigin
 from claudeproxy.web.docs import DocsRoute
@@ -65,6 +67,7 @@ class ProxyApp:
         self.cross_origin = CrossOrigin(self.server.cors_allowed_origins)
         self.routes = Routes(self.keys, self.admission, self.drain, self.cross_origin)
         keepalive = self.server.keepalive_interval
+        limits = TimeLimits(self.claude.request_timeout, self.claude.request_total_timeout)
         passthrough = Passthrough(self.relays, self.router, self.drain, self.clock, keepalive)
         self.chat = ChatRoute(
             self.chat_backend,
@@ -74,7 +77,7 @@ class ProxyApp:
             self.drain,
             self.clock,
             keepalive,
-            self.claude.request_timeout,
+            limits,
             ConversationSize(self.server.max_messages, self.server.max_characters),
             LinkedPictures(self.image_fetcher, self.drain, self.server.max_body_bytes),
         )
@@ -83,7 +86,7 @@ class ProxyApp:
         health = HealthRoute(self.chat_backend, self.relays, self.claude, (self.drain, *self.readiness))
         docs = DocsRoute()
         self.answers = AnswerStore(self.clock, self.server.idempotency_ttl, self.server.idempotency_max_bytes)
-        idempotency = Idempotency(self.answers, self.drain, self.clock, keepalive, self.claude.request_timeout)
+        idempotency = Idempotency(self.answers, self.drain, self.clock, keepalive, limits)
 
         # Paths are below /v1, which a client may write or leave out.
         self.routes.public("/", GET=health.root)
@@ -92,10 +95,13 @@ class ProxyApp:
         self.routes.public("/health/ready", GET=health.ready)
         self.routes.public("/openapi.json", GET=docs.openapi)
         self.routes.public("/docs", GET=docs.page)
-        self.routes.authorized("/chat/completions", POST=idempotency.guard("/chat/completions", self.chat.create))
-        self.routes.authorized("/models", GET=models.index)
-        self.routes.authorized("/models/<path:model>", GET=models.one)
-        self.routes.authorized("/<path:rest>", any_method=passthrough.any_path)
+        # What an upstream may have beside these: GET /chat/completions (stored ones), DELETE /models/<fine-tuned>.
+        others, where = passthrough.any_path, passthrough.can_relay
+        create = idempotency.guard("/chat/completions", self.chat.create)
+        self.routes.authorized("/chat/completions", others, where, POST=create)
+        self.routes.authorized("/models", others, where, GET=models.index)
+        self.routes.authorized("/models/<path:model>", others, where, GET=models.one)
+        self.routes.authorized("/<path:rest>", passthrough.any_path, precondition=passthrough.check_path)
 
     @property
     def klein(self) -> Klein:
@@ -120,5 +126,7 @@ def make_site(app: ProxyApp, access_log: Callable[[ProxyRequest], None] | None =
         header_timeout=app.server.client_header_timeout,
         body_timeout=app.server.client_body_timeout,
         proxies=TrustedProxies(app.server.trusted_proxies),
+        bodies=BodyBudget(app.server.max_body_bytes_in_flight, app.server.max_body_bytes_per_address),
+        admit=app.routes.admit,
         access_log=access_log,
     )

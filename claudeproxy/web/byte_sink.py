@@ -61,6 +61,7 @@ class ByteSink(Sink):
         See ``IByteSink``.
         """
         self._status, self._headers = status, headers
+        self._request.answering = True
         self._has_length = any(name.lower() == b"content-length" for name, _ in headers)
         self._stream = RelayedStream(self._request.relayed_path) if _is_event_stream(headers) else None
         if self._stream is not None and not self._request.gone:

@@ -101,7 +101,8 @@ class ProxyChannel(StrictChannel):
             self.requests.append(ProxyRequest(self))  # so that the access log has it
         request = self.requests[0]
         request.method, request.uri = getattr(self, "_command", request.method), getattr(self, "_path", request.uri)
-        self.site.introduce(request)
+        request.introduce()
+        request.give_back()
         request.code, request.error = error.status, error.code
         body = openai_error(error)
         headers = Headers({"Content-Type": ["application/json"], "Content-Length": [str(len(body))]})
@@ -228,6 +229,12 @@ class ProxyChannel(StrictChannel):
             self.refuse(self.site.too_large())
             return
         if self.length != 0:
+            try:
+                self.site.admit(request)
+            except ClaudeProxyError as error:
+                # Before the body, and in the place of "100 Continue".
+                self.refuse(error)
+                return
             self._waits_for, self._since, self._counted = _BODY, self.site.seconds(), 0
         super().allHeadersReceived()
 

@@ -18,8 +18,9 @@ from claudeproxy.core.routing import BackendName, Router, Step, parse_session_id
 from claudeproxy.core.size import ConversationSize
 from claudeproxy.interfaces import IChatBackend
 from claudeproxy.ops.drain import Drain
+from claudeproxy.ops.time_limits import TimeLimits
 from claudeproxy.web.answers import json_answer
-from claudeproxy.web.body import read_json
+from claudeproxy.web.body import JSONBody, read_json
 from claudeproxy.web.event_sinks import EventSink, FoldingSink
 from claudeproxy.web.fallback import Walk, in_time
 from claudeproxy.web.linked import LinkedPictures
@@ -54,8 +55,8 @@ class ChatRoute:
     _drain: Drain
     _clock: IReactorTime
     _keepalive_interval: float
-    _request_timeout: float
-    """Seconds that all backends of a chain have together."""
+    _limits: TimeLimits
+    """That all backends of a chain have together."""
     _largest: ConversationSize
     """That Claude Code is given."""
     _linked: LinkedPictures
@@ -71,8 +72,8 @@ class ChatRoute:
         """
         Answer a chat request on the backend that its headers and its model choose, or on those of a chain.
         """
-        body = read_json(request)
-        peeked = peek(body)
+        body = await read_json(request, self._clock)
+        peeked = peek(body.text)
         request.model = peeked.model
         steps = self._router.steps(
             claude_code=_text(request.header(b"X-Claude-Code")),
@@ -81,14 +82,14 @@ class ChatRoute:
             own_key=has_own_key(request),
         )
         if len(steps) > 1:
-            walk = Walk(request, self._passthrough, self._clock, self._request_timeout)
+            walk = Walk(request, self._passthrough, self._clock, self._limits)
             return await walk.along(steps, lambda step, more: self._serve(request, body, peeked, step, more))
         answer = await self._serve(request, body, peeked, steps[0], hands_over=False)
         assert not isinstance(answer, Refusal), "nobody stood by"
         return answer
 
     async def _serve(
-        self, request: ProxyRequest, body: bytes, peeked: Peek, step: Step, hands_over: bool
+        self, request: ProxyRequest, body: JSONBody, peeked: Peek, step: Step, hands_over: bool
     ) -> bytes | Refusal | None:
         """
         Serve a request with one backend.
@@ -97,18 +98,17 @@ class ChatRoute:
         """
         request.backend, request.upstream = step.backend, ""
         if step.backend is BackendName.CLAUDE:
-            decoded = decode_request(body)
+            decoded = decode_request(body.text)
             self._largest.check(decoded.messages, decoded.system)
             chat = self._chat(request, decoded, step.model)
-            # The backend's own time begins when all pictures are there.
+            # The backend's own timer begins when all pictures are there.
             linked = image_links(decoded.messages)
-            return await (in_time(chat, self._request_timeout, self._clock) if linked else chat)
-        if step.model is not None:
-            body = with_model(body, step.model)
+            return await (in_time(chat, request, self._limits, self._clock) if linked else chat)
         return await self._passthrough.relay(
             request,
             step.upstream,
-            body,
+            body.raw if step.model is None else with_model(body.text, step.model),
+            decoded=body.encoded and step.model is not None,
             tee_usage=True,
             stream=peeked.stream,
             creates=peeked.stores,

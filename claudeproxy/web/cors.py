@@ -16,6 +16,7 @@ __all__ = ["CrossOrigin"]
 _MAX_AGE = b"86400"
 """Seconds for which a browser may remember a preflight."""
 
+_TOLD = (b"limit", b"remaining", b"reset")
 _EXPOSED = b", ".join(
     (
         b"X-Request-ID",
@@ -31,13 +32,19 @@ _EXPOSED = b", ".join(
         b"X-RateLimit-Limit",
         b"X-RateLimit-Remaining",
         b"X-RateLimit-Reset",
-        b"x-ratelimit-limit-requests",
-        b"x-ratelimit-remaining-requests",
-        b"x-ratelimit-reset-requests",
         b"Retry-After",
+        b"X-Should-Retry",
+        b"Allow",
+        b"WWW-Authenticate",
+        # What upstreams send, and SDKs read.
+        b"retry-after-ms",
+        *(b"x-ratelimit-%b-%b" % (what, of) for what in _TOLD for of in (b"requests", b"tokens")),
+        *(b"x-ratelimit-%b-%b" % (what, of) for what in _TOLD for of in (b"input-tokens", b"output-tokens")),
+        *(b"openai-%b" % name for name in (b"organization", b"project", b"processing-ms", b"version", b"model")),
+        b"request-id",
     )
 )
-"""What a script may read besides the body."""
+"""What a script may read besides the body. A wildcard would not count for requests with credentials."""
 
 
 class CrossOrigin:
@@ -101,6 +108,9 @@ class CrossOrigin:
                 raise OriginNotAllowed("Scripts of this origin may not use this server (CORS_ALLOWED_ORIGINS).")
             answer.setRawHeaders(b"Access-Control-Allow-Methods", (allow,))
             answer.setRawHeaders(b"Access-Control-Max-Age", (_MAX_AGE,))
+            if (asked.getRawHeaders(b"Access-Control-Request-Private-Network") or [b""])[-1].lower() == b"true":
+                # The page is public, and this server is in a private network or on the page's own machine.
+                answer.setRawHeaders(b"Access-Control-Allow-Private-Network", (b"true",))
             wanted = asked.getRawHeaders(b"Access-Control-Request-Headers")
             if wanted is not None:
                 answer.setRawHeaders(b"Access-Control-Allow-Headers", (b", ".join(wanted),))

@@ -64,6 +64,7 @@ class EventSink(Sink):
         """
         See ``IEventSink``.
         """
+        self._request.answering = True
         if type(event) is UsageReport:
             self._request.usage = event.usage
         data = self._encode(event)
@@ -104,6 +105,7 @@ class FoldingSink:
         """
         See ``IEventSink``.
         """
+        self._request.answering = True
         if type(event) is UsageReport:
             self._request.usage = event.usage
         self._folder.add(event)

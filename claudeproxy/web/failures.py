@@ -13,7 +13,7 @@ from claudeproxy.errors import ClaudeProxyError, InternalError, MethodNotSupport
 from claudeproxy.web.answers import error_answer
 from claudeproxy.web.request import ProxyRequest
 
-__all__ = ["answer_failure"]
+__all__ = ["answer_failure", "no_such_url"]
 
 _log = Logger()
 
@@ -44,6 +44,14 @@ async def answer_failure(request: ProxyRequest, failure: Failure) -> bytes | Non
     return error_answer(request, error)
 
 
+def no_such_url(request: ProxyRequest) -> UnknownURL:
+    """
+    Return the error of a path that nobody has.
+    """
+    path = request.uri.partition(b"?")[0].decode("ascii", "replace")
+    return UnknownURL(f"There is no {request.method.decode('ascii', 'replace')} {path}.")
+
+
 def _public(request: ProxyRequest, failure: Failure) -> ClaudeProxyError:
     """
     Return what the client may know of a failure.
@@ -55,7 +63,7 @@ def _public(request: ProxyRequest, failure: Failure) -> ClaudeProxyError:
         allowed = ", ".join(sorted(value.valid_methods or ()))
         return MethodNotSupported("The method is not supported here.", headers=(("Allow", allowed),))
     if isinstance(value, HTTPException):
-        return UnknownURL(f"There is no {request.method.decode('ascii')} {request.path.decode('ascii', 'replace')}.")
+        return no_such_url(request)
     if isinstance(value, CancelledError):
         _log.error("A request was cancelled although its client still waits.")
     else:

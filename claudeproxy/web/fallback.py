@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from enum import IntEnum
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from attrs import frozen
 from twisted.internet.defer import ensureDeferred
@@ -26,8 +26,8 @@ from claudeproxy.errors import (
     NotTakenHere,
     ServerShuttingDown,
     UnsupportedParameter,
-    UpstreamTimeout,
 )
+from claudeproxy.ops.time_limits import IdleTimer, TimeLimits
 from claudeproxy.web.passthrough import Passthrough
 from claudeproxy.web.request import ProxyRequest
 from claudeproxy.web.turn_headers import retract
@@ -78,15 +78,16 @@ class Walk:
     _request: ProxyRequest
     _passthrough: Passthrough
     _clock: IReactorTime
-    _timeout: float
-    """Seconds for all steps together."""
+    _limits: TimeLimits
+    """For all steps together."""
 
     async def along(self, steps: Sequence[Step], serve: Serve) -> bytes | None:
         """
         Ask one after the other until one answers, and return as a handler does.
         """
-        end = self._clock.seconds() + self._timeout
-        return await in_time(self._along(steps, serve, end), self._timeout, self._clock)
+        total = self._limits.total or self._limits.idle
+        end = self._clock.seconds() + min(self._limits.idle, total)
+        return await in_time(self._along(steps, serve, end), self._request, self._limits, self._clock)
 
     async def _along(self, steps: Sequence[Step], serve: Serve, end: float) -> bytes | None:
         request = self._request
@@ -108,6 +109,7 @@ class Walk:
             # Whatever is answered in the end, this step's stream and session have no part in it.
             if request.stream is not None:
                 request.stream.end()
+            request.answering = False
             retract(request)
             if weight is None:
                 break
@@ -146,14 +148,12 @@ def _weight(error: ClaudeProxyError, asked: bool) -> _Weight | None:
     return _Weight.UNABLE if isinstance(error, _OF_THIS_BACKEND) else None
 
 
-async def in_time(work: Coroutine[Any, Any, T], timeout: float, clock: IReactorTime) -> T:
+async def in_time(work: Coroutine[Any, Any, T], request: ProxyRequest, limits: TimeLimits, clock: IReactorTime) -> T:
     """
-    Do some work in so many seconds.
+    Do some work for a request, whose first byte has to be there in time. From then on the backend that answers watches
+    its own silences, and only the total limit holds.
 
-    :raises UpstreamTimeout: they are over; the work was cancelled.
+    :raises UpstreamTimeout: the time is over; the work was cancelled.
     """
-    return await ensureDeferred(work).addTimeout(timeout, clock, _took_too_long)
-
-
-def _took_too_long(result: object, timeout: float) -> NoReturn:
-    raise UpstreamTimeout(f"The request took longer than {timeout:g} s and was stopped.")
+    timer = IdleTimer(clock, limits, begun=lambda: bool(request.answering or request.startedWriting))
+    return await timer.bound(ensureDeferred(work), "The request")

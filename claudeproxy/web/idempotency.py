@@ -11,8 +11,7 @@ A request without the header comes past here with one look at its headers.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
-from typing import NoReturn
+from collections.abc import Awaitable, Callable, Iterable
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
@@ -21,9 +20,9 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from claudeproxy.core.idempotency import KeptAnswer, fingerprint, read_key
-from claudeproxy.errors import UpstreamTimeout
 from claudeproxy.interfaces import IByteSink
 from claudeproxy.ops.drain import Drain
+from claudeproxy.ops.time_limits import IdleTimer, TimeLimits
 from claudeproxy.store.answers import AnswerStore, Run
 from claudeproxy.web.byte_sink import ByteSink
 from claudeproxy.web.request import ProxyRequest
@@ -56,8 +55,8 @@ class Idempotency:
     _drain: Drain
     _clock: IReactorTime
     _keepalive_interval: float
-    _timeout: float
-    """Seconds that a client may take for an answer that it is given again."""
+    _limits: TimeLimits
+    """Of a client that is given an answer again."""
 
     def guard(self, route: str, handler: Handler) -> Handler:
         """
@@ -121,9 +120,10 @@ class Idempotency:
         if not _media_type(headers).startswith(b"text/event-stream"):
             headers.append((b"Content-Length", b"%d" % len(kept.body)))
         sink.head(kept.status, headers)
-        body = _KeptBody(kept.body, sink)
+        timer = IdleTimer(self._clock, self._limits)
+        body = _KeptBody(kept.body, sink, timer.touch)
         body.begin()
-        await self._drain.track(body.over).addTimeout(self._timeout, self._clock, _took_too_long)
+        await timer.bound(self._drain.track(body.over), "The client's reading of a response that was there at once")
         sink.complete()
 
 
@@ -136,6 +136,8 @@ class _KeptBody:
 
     _body: bytes
     _sink: IByteSink
+    _progress: Callable[[], None]
+    """Called when the client has read what was written."""
     over: Deferred[None] = field(init=False, factory=Deferred)
     """Fires when all is written. When the client leaves, whoever waits for it is cancelled."""
     _written: int = field(init=False, default=0)
@@ -153,6 +155,7 @@ class _KeptBody:
 
     def resumeProducing(self) -> None:
         self._paused = False
+        self._progress()
         while not self._paused and self._written < len(self._body):
             piece = self._body[self._written : self._written + _PIECE]
             self._written += len(piece)
@@ -179,7 +182,3 @@ def _headers(request: ProxyRequest) -> tuple[tuple[bytes, bytes], ...]:
 
 def _media_type(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     return next((value.lower() for name, value in headers if name.lower() == b"content-type"), b"")
-
-
-def _took_too_long(result: object, timeout: float) -> NoReturn:
-    raise UpstreamTimeout(f"The client took longer than {timeout:g} s for an answer that was there at once.")

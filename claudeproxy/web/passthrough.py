@@ -12,10 +12,10 @@ from twisted.internet.interfaces import IReactorTime
 
 from claudeproxy.core.relay import Refusal, RelayRequest
 from claudeproxy.core.routing import OPENAI, BackendName, Router
-from claudeproxy.errors import UnknownURL
 from claudeproxy.interfaces import IRelay
 from claudeproxy.ops.drain import Drain
 from claudeproxy.web.byte_sink import ByteSink
+from claudeproxy.web.failures import no_such_url
 from claudeproxy.web.request import ProxyRequest
 
 __all__ = ["Passthrough", "has_own_key"]
@@ -67,16 +67,27 @@ class Passthrough:
     _clock: IReactorTime
     _keepalive_interval: float
 
-    async def any_path(self, request: ProxyRequest, rest: str) -> None:
+    def can_relay(self, request: ProxyRequest) -> bool:
         """
-        Relay a request to a path that is not ours.
+        Whether there is an upstream for what only an upstream can serve.
+        """
+        return self._router.can_relay(has_own_key(request))
+
+    def check_path(self, request: ProxyRequest) -> None:
+        """
+        Check that an upstream may have a path that is not ours.
 
         :raises UnknownURL: nobody has it.
         """
-        own_key = has_own_key(request)
         known = request.relayed_path[1:].partition(b"?")[0].partition(b"/")[0] in _OPENAI
-        if not known and not (request.versioned and self._router.can_relay(own_key)):
-            raise UnknownURL(f"There is no {request.method.decode('ascii')} {request.path.decode('ascii')}.")
+        if not known and not (request.versioned and self.can_relay(request)):
+            raise no_such_url(request)
+
+    async def any_path(self, request: ProxyRequest, **variables: str) -> None:
+        """
+        Relay a request to a path, or with a method, that is not ours.
+        """
+        own_key = has_own_key(request)
         content = request.content
         length = content.seek(0, 2)
         content.seek(0)
@@ -89,6 +100,7 @@ class Passthrough:
         upstream: str,
         body: bytes | BinaryIO,
         *,
+        decoded: bool = False,
         tee_usage: bool = False,
         stream: bool = False,
         creates: bool = False,
@@ -98,6 +110,7 @@ class Passthrough:
         Relay a request with ``body``, bytes or a file, and write the whole answer.
 
         :param upstream: the name of the one to ask.
+        :param decoded: whether ``body`` is no more in the content coding that the client says.
         :param creates: whether something stays upstream, so that it must not be sent twice.
         :param hands_over: return a refusal instead of writing it, for another backend stands by.
         """
@@ -107,7 +120,12 @@ class Passthrough:
         outgoing = RelayRequest(
             method=request.method,
             path=request.relayed_path,
-            headers=[(name, value) for name, values in request.requestHeaders.getAllRawHeaders() for value in values],
+            headers=[
+                (name, value)
+                for name, values in request.requestHeaders.getAllRawHeaders()
+                if not (decoded and name == b"Content-Encoding")
+                for value in values
+            ],
             body=body,
             client_key=_client_key(request) if upstream == OPENAI else None,
             tee_usage=tee_usage,

@@ -99,6 +99,8 @@ class ProxyRequest(Request):
     """The sink that answers, when there is one."""
     gone = False
     """Whether the client has left."""
+    admitted = False
+    """Whether it has been let in, which a request with a body is before that comes."""
 
     # What the access log tells.
     address = ""
@@ -116,6 +118,8 @@ class ProxyRequest(Request):
     error: str = ""
     """The code of the error that was the answer, or that ended it."""
     usage: Usage | None = None
+    answering: bool = False
+    """Whether the backend that serves it now has begun its response, which a client may get only as a whole."""
     began: float | None = None
     """When the request was complete; None while it is not."""
     answered: float | None = None
@@ -127,6 +131,8 @@ class ProxyRequest(Request):
         self.received = 0
         """Bytes of the body that have come."""
         self._headers: Mapping[bytes, Sequence[bytes]] = {}
+        self._held = 0
+        """Bytes of the body that the budget of all bodies is charged with."""
 
     # -- Called by the channel, in this order ---------------------------------
 
@@ -145,6 +151,12 @@ class ProxyRequest(Request):
         if self.received > self.site.max_body_bytes:
             self.channel.refuse(self.site.too_large())
             return
+        try:
+            self.site.bodies.take(self.address, len(data))
+        except ClaudeProxyError as error:
+            self.channel.refuse(error)
+            return
+        self._held += len(data)
         try:
             self.content.write(data)
         except OSError as error:
@@ -170,10 +182,8 @@ class ProxyRequest(Request):
         self.began = self.site.seconds()
         self.site.drain.entered()
         try:
-            self.site.introduce(self)
-            target = read_target(self.uri)
-            self.relayed_path, self.versioned = target.relayed, target.versioned
-            self.prepath, self.postpath = [], target.route[1:].split(b"/")
+            self.introduce()
+            self.locate()
             self.site.resource.render(self)
         except ClaudeProxyError as error:
             self._answer(error)
@@ -187,7 +197,7 @@ class ProxyRequest(Request):
         self.gone = True
         if self.stream is not None:
             self.stream.end()
-        self._give_back()
+        self.give_back()
         super().connectionLost(reason)
         self.site.over(self)
 
@@ -200,7 +210,7 @@ class ProxyRequest(Request):
         """
         The answer is complete.
         """
-        self._give_back()  # first, for the connection's next request begins before this returns
+        self.give_back()  # first, for the connection's next request begins before this returns
         HTTPRequest.finish(self)
 
     def processingFailed(self, reason: Failure) -> Failure:
@@ -213,6 +223,23 @@ class ProxyRequest(Request):
         else:
             self._answer(InternalError("The server had an internal error."))
         return reason
+
+    def introduce(self) -> None:
+        """
+        Find out who sent it, unless that is known.
+        """
+        if not self.request_id:
+            self.site.introduce(self)
+
+    def locate(self) -> None:
+        """
+        Find out what it is for: the path for the routes, and that for an upstream.
+
+        :raises ClaudeProxyError: the target means nothing.
+        """
+        target = read_target(self.uri)
+        self.relayed_path, self.versioned = target.relayed, target.versioned
+        self.prepath, self.postpath = [], target.route[1:].split(b"/")
 
     def read_headers(self) -> None:
         """
@@ -270,12 +297,15 @@ class ProxyRequest(Request):
         """
         return b"localhost"
 
-    def _give_back(self) -> None:
+    def give_back(self) -> None:
         """
-        Let go of what the limits gave.
+        Let go of what the limits gave. Harmless when said twice.
         """
         if self.ticket is not None:
             self.ticket.release()
+        held, self._held = self._held, 0
+        if held:
+            self.site.bodies.give_back(self.address, held)
 
     def _cannot_store(self, error: OSError) -> None:
         """

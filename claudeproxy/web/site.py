@@ -19,6 +19,7 @@ from twisted.web.server import Site
 from claudeproxy.core.proxies import TrustedProxies
 from claudeproxy.errors import RequestTooLarge
 from claudeproxy.ops.drain import Drain
+from claudeproxy.web.body_budget import BodyBudget
 from claudeproxy.web.channel import ProxyChannel, new_request_id
 from claudeproxy.web.cors import CrossOrigin
 from claudeproxy.web.request import SECURITY_LINES, ProxyRequest
@@ -50,12 +51,17 @@ class ProxySite(Site):
         header_timeout: float,
         body_timeout: float,
         proxies: TrustedProxies,
+        bodies: BodyBudget,
+        admit: Callable[[ProxyRequest], None] = lambda request: None,
         access_log: Callable[[ProxyRequest], None] | None = None,
     ) -> None:
         """
         :param resource: answers every request.
         :param header_timeout: seconds that a client may take for the head of a request.
         :param body_timeout: seconds that it may take for each piece of a body (see the channel).
+        :param bodies: what the bodies of all requests may take.
+        :param admit: called with each request that has a body, when its head is complete; raises a
+            ``ClaudeProxyError`` that is the answer then.
         :param access_log: called with each request when it is over.
         """
         super().__init__(resource, reactor=clock, timeout=cast(Any, _IDLE_TIMEOUT), parsePOSTFormSubmission=False)
@@ -73,6 +79,8 @@ class ProxySite(Site):
         self._cross_origin = cross_origin
         self._proxies = proxies
         self._access_log = access_log
+        self.bodies = bodies
+        self._admit = admit
         self._date = b""
         self._date_second = -1
 
@@ -86,6 +94,16 @@ class ProxySite(Site):
         given = request.header(b"X-Request-Id")
         request.request_id = given if given is not None and _is_fit(given) else new_request_id()
         request.head_lines = SECURITY_LINES + self._cross_origin.lines(request.header(b"Origin"))
+
+    def admit(self, request: ProxyRequest) -> None:
+        """
+        Decide from the head of a request whether its body is wanted.
+
+        :raises ClaudeProxyError: it is not.
+        """
+        request.introduce()
+        request.locate()
+        self._admit(request)
 
     def over(self, request: ProxyRequest) -> None:
         """

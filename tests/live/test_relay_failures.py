@@ -192,20 +192,71 @@ async def test_a_pause_of_ours_is_no_silence(
         await relayed
 
 
+def drip(gates: list[Deferred[None]]) -> Iterator[Step]:
+    """An answer without end, whose next byte comes when the last of the gates opens."""
+    while True:
+        gates.append(Deferred())
+        yield b"."
+        yield gates[-1]
+
+
+@pytest.mark.parametrize("headers", [EVENTS, ()], ids=["stream", "body"])
 @pytest_twisted.ensureDeferred
-async def test_total_timer(stub_openai: StubOpenAI, clock: Clock, limits: dict[str, Any], relay_to: Make) -> None:
-    """An answer that keeps coming and does not end runs into the limit of the whole, also while it is paused."""
-
-    def drip() -> Iterator[Step]:
-        while True:
-            gates.append(Deferred())
-            yield b"."
-            yield gates[-1]
-
+async def test_a_stream_that_flows(
+    stub_openai: StubOpenAI, clock: Clock, limits: dict[str, Any], relay_to: Make, headers: Any
+) -> None:
+    """An answer that keeps coming is not cut, until it is silent for as long as a request may wait."""
     gates: list[Deferred[None]] = []
-    stub_openai.script("/v1/chat/completions", RawAnswer(200, EVENTS, drip(), chunked=True))
+    stub_openai.script("/v1/chat/completions", RawAnswer(200, headers, drip(gates), chunked=True))
+    sink = MemorySink()
+    relayed = relay_to(**{**limits, "silence_timeout": 500.0}).send(chat(stream=True), sink)
+    for count in range(1, 37):
+        await sink.after(count)
+        clock.pump([10] * 9)
+        assert not relayed.called
+        gates[-1].callback(None)
+    await sink.after(37)
+    clock.pump([10] * 9 + [9])
+    assert not relayed.called
+    clock.advance(1.1)
+
+    with pytest.raises(UpstreamTimeout, match="silence timer ran out after 100 s"):
+        await relayed
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_client_that_reads_nothing(
+    stub_openai: StubOpenAI, clock: Clock, limits: dict[str, Any], relay_to: Make
+) -> None:
+    """A client has as long to read on as a request may wait, each time anew."""
+    gates: list[Deferred[None]] = []
+    stub_openai.script("/v1/chat/completions", RawAnswer(200, EVENTS, drip(gates), chunked=True))
     sink = MemorySink()
     relayed = relay_to(**limits).send(chat(stream=True), sink)
+    for count in range(1, 5):
+        await sink.after(count)
+        assert sink.producer is not None
+        sink.producer.pauseProducing()
+        clock.pump([10] * 9)
+        sink.producer.pauseProducing()
+        clock.advance(9)
+        assert not relayed.called
+        if count < 4:
+            sink.producer.resumeProducing()
+            gates[-1].callback(None)
+    clock.advance(1.1)
+
+    with pytest.raises(UpstreamTimeout, match="client did not read its response for 100 s"):
+        await relayed
+
+
+@pytest_twisted.ensureDeferred
+async def test_total_timer(stub_openai: StubOpenAI, clock: Clock, limits: dict[str, Any], relay_to: Make) -> None:
+    """An answer that keeps coming runs into the limit of the whole where one is set, also while it is paused."""
+    gates: list[Deferred[None]] = []
+    stub_openai.script("/v1/chat/completions", RawAnswer(200, EVENTS, drip(gates), chunked=True))
+    sink = MemorySink()
+    relayed = relay_to(**{**limits, "request_total_timeout": 100.0}).send(chat(stream=True), sink)
     for count in range(1, 10):
         await sink.after(count)
         clock.advance(11)

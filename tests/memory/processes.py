@@ -34,6 +34,8 @@ class Process:
     """User messages that it has not answered."""
     gone: bool = False
     exited: bool = False
+    paused: bool = False
+    """Nobody reads what it writes."""
     cost: float | None = None
     """What it says that it has cost; None when it does not answer that."""
     asked: list[str] = field(factory=list)
@@ -120,8 +122,13 @@ class Process:
 
     def registerProducer(self, producer: object, streaming: bool) -> None: ...
     def unregisterProducer(self) -> None: ...
-    def pauseProducing(self) -> None: ...
-    def resumeProducing(self) -> None: ...
+
+    def pauseProducing(self) -> None:
+        self.paused = True
+
+    def resumeProducing(self) -> None:
+        self.paused = False
+
     def signalProcess(self, signalID: int) -> None: ...
 
 

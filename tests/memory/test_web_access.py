@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 import claudeproxy.web
-from claudeproxy.config import ServerConfig
+from claudeproxy.config import ServerConfig, UpstreamConfig
 from claudeproxy.errors import UpstreamUnreachable
 from tests.memory.doubles import EVENTS
 from tests.memory.test_web_errors import SECURITY
@@ -192,9 +192,11 @@ def test_a_preflight_that_is_refused(origin: str) -> None:
 
 def test_options_without_cors(house: House) -> None:
     """OPTIONS from anyone else is 204 with the methods of the path, and never relayed."""
+    alone = House(upstream=UpstreamConfig()).ask("OPTIONS", "/v1/chat/completions", key=None)
     answer = house.ask("OPTIONS", "/v1/chat/completions", key=None)
 
-    assert (204, "POST, OPTIONS") == (answer.status, answer.headers["allow"])
+    assert (204, "POST, OPTIONS") == (alone.status, alone.headers["allow"])
+    assert (204, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS") == (answer.status, answer.headers["allow"])
     assert 204 == house.ask("OPTIONS", "/v1/files", key=None).status
     assert [] == house.relay.exchanges
 
@@ -282,3 +284,36 @@ def test_an_idle_connection(house: House) -> None:
     assert not busy.closing
     house.clock.advance(2)
     assert busy.closing
+
+
+@pytest.mark.parametrize(
+    "name", ["X-Should-Retry", "Retry-After", "retry-after-ms", "openai-processing-ms", "request-id"]
+)
+def test_what_sdks_read_is_exposed(name: str) -> None:
+    """SDKs in a browser decide by these whether to try again; every header of ours in the reference is among them."""
+    house = House(server=ServerConfig(cors_allowed_origins=(ORIGIN,)))
+    exposed = house.ask("GET", "/v1/models", headers={"Origin": ORIGIN}).headers["access-control-expose-headers"]
+    listed = {each.strip().lower() for each in exposed.split(",")}
+    page = (
+        (Path(__file__).parents[2] / "docs" / "reference" / "headers.md")
+        .read_text()
+        .partition("## What an answer has")[2]
+    )
+    ours = {each.lower() for each in re.findall(r"`((?:X-|x-ratelimit-|Idempotent-|Retry-|Allow)[\w-]*)`", page)}
+    of_the_page = {"x-content-type-options", "x-frame-options", "x-accel-buffering"}
+
+    assert name.lower() in listed
+    assert {each for each in ours if not each.endswith("-")} - of_the_page <= listed
+
+
+@pytest.mark.parametrize(("asked", "told"), [("true", "true"), ("false", None), (None, None)])
+def test_a_page_of_the_public_web(asked: str | None, told: str | None) -> None:
+    """A browser asks whether a public page may reach a server in a private network: if it may at all, it may."""
+    house = House(server=ServerConfig(cors_allowed_origins=(ORIGIN,)))
+    more = {} if asked is None else {"Access-Control-Request-Private-Network": asked}
+    headers = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST", **more}
+    answer = house.ask("OPTIONS", "/v1/models", headers=headers, key=None)
+    foreign = house.ask("OPTIONS", "/v1/models", headers={**headers, "Origin": "https://evil.example"}, key=None)
+
+    assert told == answer.headers.get("access-control-allow-private-network")
+    assert "access-control-allow-private-network" not in foreign.headers

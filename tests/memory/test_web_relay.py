@@ -368,3 +368,29 @@ def test_a_header_with_a_line_break(house: House, value: bytes) -> None:
     answer = wire.answer()
     assert (502, "backend_error") == (answer.status, answer.error["code"])
     assert not {"x-custom", "set-cookie"} & set(answer.headers)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/chat/completions"),
+        ("GET", "/v1/chat/completions?limit=2"),
+        ("DELETE", "/v1/models/ft:x"),
+        ("PUT", "/v1/models/ft:x"),
+        ("POST", "/v1/models"),
+    ],
+)
+def test_methods_that_an_upstream_may_have(house: House, method: str, path: str) -> None:
+    """On paths of ours they are relayed: stored completions are listed, fine-tuned models are deleted."""
+    wire = house.connect()
+    wire.send(method, path)
+    exchange = house.relay.exchange
+    exchange.head(200, JSON)
+    exchange.send(b"{}")
+    exchange.end()
+
+    answer = wire.answer()
+    assert (200, b"{}") == (answer.status, answer.body)
+    assert (method.encode(), path.removeprefix("/v1").encode()) == (exchange.request.method, exchange.request.path)
+    assert b"DELETE" in house.ask("OPTIONS", path.partition("?")[0]).headers["allow"].encode()
+    wire.leave()

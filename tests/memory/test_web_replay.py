@@ -85,6 +85,25 @@ def test_a_slow_client(house: House, headers: Any, body: bytes) -> None:
 
 
 @whichever
+def test_a_client_that_is_slower_than_a_request_may_wait(house: House, headers: Any, body: bytes) -> None:
+    """A client that reads on every four minutes gets the whole of its answer."""
+    answered(house, headers, body)
+    wire = repeat(house)
+    pieces = []
+    while house.drain.in_flight:
+        house.clock.advance(240)
+        assert house.drain.in_flight
+        pieces.append(read(wire))
+    pieces.append(wire.sent)
+    wire.transport.clear()
+    wire.transport.write(b"".join(pieces))
+
+    answer = wire.answer()
+    assert answer.complete and answer.body.replace(b": keep-alive\n\n", b"") == body
+    assert len(pieces) > 3
+
+
+@whichever
 def test_a_slow_client_that_leaves(house: House, headers: Any, body: bytes) -> None:
     """Nothing of the answer is held for it any more; the answer stays for the next."""
     answered(house, headers, body)
@@ -97,7 +116,7 @@ def test_a_slow_client_that_leaves(house: House, headers: Any, body: bytes) -> N
 
 
 def test_a_client_that_never_reads(house: House) -> None:
-    """It has as long as any request may take; then its answer ends with an error, and its place is free."""
+    """It has as long as any request may wait; then its answer ends with an error, and its place is free."""
     answered(house, *STREAM)
     wire = repeat(house)
     house.clock.advance(299)

@@ -4,6 +4,8 @@ The timers of an exchange with an upstream.
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,9 +14,11 @@ from twisted.internet.task import Clock
 from claudeproxy.backends.openai.timers import Watch
 
 
-def watch(clock: Clock, total: float = 1000.0, shortest: float = 10.0) -> tuple[Watch, list[float]]:
+def watch(
+    clock: Clock, request: float = 1000.0, shortest: float = 10.0, total: float = inf
+) -> tuple[Watch, list[float]]:
     """A started watch, and the times at which it said that a timer ran out."""
-    watch, expired = Watch(clock, total, shortest), list[float]()
+    watch, expired = Watch(clock, request, shortest, total), list[float]()
     watch.start(lambda: expired.append(clock.seconds()))
     return watch, expired
 
@@ -59,14 +63,32 @@ def test_signs_of_life(clock: Clock) -> None:
 
 
 def test_the_whole(clock: Clock) -> None:
-    """The total limit stands over phases that never end."""
+    """The total limit stands over phases that never end, also over those of an answer."""
     timers, expired = watch(clock, total=25.0)
+    timers.begun()
     timers.phase("silence", 10.0, lambda: 0.0)
 
     clock.pump([1.0] * 50)
 
     assert expired == [25.0]
     assert (timers.expired, timers.limit) == ("total", 25.0)
+
+
+def test_the_wait_for_an_answer(clock: Clock) -> None:
+    """The limit of the request stands over all phases until an answer begins, and over none of those that follow."""
+    timers, expired = watch(clock, request=25.0)
+    timers.phase("first byte", 10.0, lambda: 0.0)
+    timers.rest()
+    assert timers.left() == 25.0
+    clock.pump([1.0] * 50)
+    assert (expired, timers.expired, timers.limit) == ([25.0], "request", 25.0)
+
+    timers, expired = watch(clock, request=25.0)
+    timers.begun()
+    timers.phase("silence", 10.0, lambda: 0.0)
+    clock.pump([1.0] * 1000)
+    assert expired == []
+    timers.stop()
 
 
 def test_stopping(clock: Clock) -> None:
@@ -85,7 +107,7 @@ def test_stopping(clock: Clock) -> None:
 def test_no_deadline_is_missed(phases: list[tuple[float, float]]) -> None:
     """Whatever phases follow each other, the first one that lasts for its limit ends the exchange, to the second."""
     clock = Clock()
-    timers, expired = watch(clock, total=10_000.0, shortest=min(limit for _, limit in phases))
+    timers, expired = watch(clock, request=10_000.0, shortest=min(limit for _, limit in phases))
     due = None
     for lasts, limit in phases:
         if due is None:

@@ -36,8 +36,9 @@ from claudeproxy.core.chat import ChatRequest, Message, Text
 from claudeproxy.core.events import ReasoningDelta, StreamEvent, TurnHead, Usage, UsageReport
 from claudeproxy.core.health import ChatHealth
 from claudeproxy.core.sessions import Session
-from claudeproxy.errors import AnswerNotJSON, BackendUnavailable, RequestRefused, UpstreamTimeout
+from claudeproxy.errors import AnswerNotJSON, BackendUnavailable, RequestRefused
 from claudeproxy.interfaces import IChatBackend, IEventSink, ISessionStore
+from claudeproxy.ops.time_limits import IdleTimer, TimeLimits
 
 __all__ = ["ClaudeBackend"]
 
@@ -58,7 +59,7 @@ class ClaudeBackend:
     _launcher: Launcher
     _sessions: ISessionStore
     _clock: IReactorTime
-    _request_timeout: float
+    _limits: TimeLimits
     _max_processes: int
     _locks: TurnLocks
     _honour_sampling: bool
@@ -95,8 +96,10 @@ class ClaudeBackend:
         """
         See ``IChatBackend``.
         """
-        served = ensureDeferred(self._serve(request, sink))
-        return served.addTimeout(self._request_timeout, self._clock, _timed_out)
+        # A process that is not read, since its client is slow, shows no life either: a client that never reads is not
+        # waited for without end.
+        timer = IdleTimer(self._clock, self._limits)
+        return timer.bound(ensureDeferred(self._serve(request, sink, timer.touch)), "The turn")
 
     def health(self) -> ChatHealth:
         """
@@ -119,17 +122,17 @@ class ClaudeBackend:
 
     # -- A turn ---------------------------------------------------------------
 
-    async def _serve(self, request: ChatRequest, sink: IEventSink) -> None:
+    async def _serve(self, request: ChatRequest, sink: IEventSink, alive: Callable[[], None]) -> None:
         turn = await self._claims.claim(request)
         try:
-            await self._run(turn, request, sink)
+            await self._run(turn, request, sink, alive)
         except BaseException:
             self._claims.forget(turn)
             raise
         finally:
             self._claims.release(turn)
 
-    async def _run(self, turn: ClaimedTurn, request: ChatRequest, sink: IEventSink) -> None:
+    async def _run(self, turn: ClaimedTurn, request: ChatRequest, sink: IEventSink, alive: Callable[[], None]) -> None:
         settings, without_effect = sampled(request.settings, honour=self._honour_sampling)
         features = features_of(settings, turn.conversation, turn.session.tools)
         model = turn.session.model
@@ -143,7 +146,7 @@ class ClaudeBackend:
             way = Way.of(settings, turn.session.tools, turn.conversation, attempts.refused)
             emitted = _Emitted(emit)
             try:
-                await self._attempt(turn, way, sink, emitted.event, head)
+                await self._attempt(turn, way, sink, emitted.event, alive, head)
                 break
             except RequestRefused as refusal:
                 if emitted.any:
@@ -163,12 +166,14 @@ class ClaudeBackend:
         way: Way,
         sink: IEventSink,
         emit: Callable[[StreamEvent], None],
+        alive: Callable[[], None],
         head: TurnHead | None = None,
     ) -> None:
         """
         Run a turn on a process.
 
         :param emit: takes the events.
+        :param alive: called when the model shows life.
         :param head: what the sink is told first, unless it has been.
         """
         process = await self._process(turn.session, way)
@@ -176,7 +181,7 @@ class ClaudeBackend:
             if head is not None:
                 sink.started(head)
             sink.flow_from(process)
-            outcome = await self._ask(process, turn, way, emit)
+            outcome = await self._ask(process, turn, way, emit, alive)
             if not outcome.clean:
                 # The CLI is about to go on by itself, and each moment counts; an interrupt would come too late to save
                 # the request.
@@ -233,7 +238,12 @@ class ClaudeBackend:
         return process.usable
 
     def _ask(
-        self, process: ClaudeProcess, turn: ClaimedTurn, way: Way, emit: Callable[[StreamEvent], None]
+        self,
+        process: ClaudeProcess,
+        turn: ClaimedTurn,
+        way: Way,
+        emit: Callable[[StreamEvent], None],
+        alive: Callable[[], None],
     ) -> Deferred[Outcome]:
         """
         Send what is new; and all that came before it, where the process does not know that or would change it.
@@ -255,7 +265,7 @@ class ClaudeBackend:
         model = turn.session.model
         process.configure(model, turn_settings(model, telling), show_reasoning=way.settings.show_reasoning)
         names = ClientNames.of(way.tools, way.tool)
-        expected = Expected(names.emit_to(emit), way.form, way.settings.stop)
+        expected = Expected(names.emit_to(emit), way.form, way.settings.stop, alive)
         if parked:
             answered = process.continue_turn(results_of(turn.new, told_whole=whole), expected)
         else:
@@ -308,7 +318,3 @@ def _going_on(emit: Callable[[StreamEvent], None], spent: Usage) -> Callable[[St
             emit(event)
 
     return take
-
-
-def _timed_out(result: object, timeout: float) -> None:
-    raise UpstreamTimeout(f"The turn took longer than {timeout:g} s and was stopped.")

@@ -5,19 +5,32 @@ The answer on its way from the upstream's socket to the sink.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from zope.interface import implementer
 
 from claudeproxy.backends.openai.kept import KeptAnswer
-from claudeproxy.backends.openai.timers import Watch
+from claudeproxy.backends.openai.timers import CLIENT, Watch
 from claudeproxy.core.events import Usage
 from claudeproxy.interfaces import IByteSink
 from claudeproxy.wire.headers import response_headers
 from claudeproxy.wire.http1 import AnswerHead
 from claudeproxy.wire.openai_usage import OBJECT_TAIL_BYTES, STREAM_TAIL_BYTES, UsageTee
 
-__all__ = ["RelayedAnswer"]
+__all__ = ["RelayedAnswer", "SilenceLimits"]
+
+
+class SilenceLimits(NamedTuple):
+    """
+    How long nothing may move within a response, in seconds.
+    """
+
+    upstream: float
+    """While the upstream is waited for."""
+    client: float
+    """While the client does not read."""
+
 
 _ERRORS = 400
 """The status from which on a body is looked through for secrets."""
@@ -29,8 +42,8 @@ class RelayedAnswer:
     Receives an answer and is the sink's push producer.
 
     Flow control: the sink pauses it while the client is slow; the pause goes straight to the upstream's socket, whose
-    window then closes, and the silence timer rests. Pauses may come repeatedly and in any state. The sink's reader
-    leaves: ``stopProducing``, which abandons the exchange.
+    window then closes, and it is the client that is waited for. Pauses may come repeatedly and in any state. The sink's
+    reader leaves: ``stopProducing``, which abandons the exchange.
 
     :meth:`received` is the hot path, once per chunk: it writes, notes the time and lets the tee have a look; nothing is
     copied, scheduled or logged.
@@ -41,14 +54,14 @@ class RelayedAnswer:
         sink: IByteSink,
         clock: IReactorTime,
         watch: Watch,
-        silence: float,
+        limits: SilenceLimits,
         keeps: Callable[[AnswerHead], bool],
         *,
         key: str | None,
         wants_usage: bool,
     ) -> None:
         """
-        :param silence: seconds that the upstream may be silent within its answer.
+        :param limits: how long the upstream may be silent within its answer, and its reader not read.
         :param keeps: whether to keep the answer with this head from the sink.
         :param key: the one that is sent to the upstream.
         :param wants_usage: whether to look for usage.
@@ -62,7 +75,7 @@ class RelayedAnswer:
         self._raw = sink.raw
         self._seconds = clock.seconds
         self._watch = watch
-        self._silence = silence
+        self._limits = limits
         self._wants_usage = wants_usage
         self._tee: UsageTee | None = None
         self._flow: IPushProducer | None = None
@@ -84,7 +97,8 @@ class RelayedAnswer:
             self._watch.rest()
             return
         self._last = self._seconds()
-        self._watch.phase("silence", self._silence, self._silent_for)
+        self._watch.begun()
+        self._watch.phase("silence", self._limits.upstream, self._silent_for)
         if self.kept is not None:
             return
         if self._wants_usage:
@@ -120,13 +134,16 @@ class RelayedAnswer:
 
     def pauseProducing(self) -> None:
         if self._flow is not None:
-            self._paused = True
+            if not self._paused:
+                self._paused = True
+                self._watch.phase(CLIENT, self._limits.client)
             self._flow.pauseProducing()
 
     def resumeProducing(self) -> None:
         if self._flow is not None and self._paused:
             self._paused = False
             self._last = self._seconds()
+            self._watch.phase("silence", self._limits.upstream, self._silent_for)
             self._flow.resumeProducing()
 
     def stopProducing(self) -> None:
@@ -135,9 +152,9 @@ class RelayedAnswer:
 
     def _silent_for(self) -> float:
         """
-        The seconds since the upstream's last byte; none while it is we who do not read.
+        The seconds since the upstream's last byte.
         """
-        return 0.0 if self._paused else self._seconds() - self._last
+        return self._seconds() - self._last
 
 
 def _tee(head: AnswerHead) -> UsageTee | None:

@@ -22,6 +22,7 @@ from twisted.internet.error import (
 )
 
 from claudeproxy.backends.openai.connection import BrokenOff, NoAnswer
+from claudeproxy.backends.openai.timers import CLIENT
 from claudeproxy.errors import BackendError, ClaudeProxyError, RateLimited, UpstreamTimeout, UpstreamUnreachable
 from claudeproxy.wire.http1 import RemoteProtocolError
 
@@ -46,6 +47,8 @@ def ran_out(timer: str, seconds: float) -> UpstreamTimeout:
     """
     The error of a timer that ran out.
     """
+    if timer == CLIENT:
+        return UpstreamTimeout(f"The client did not read its response for {seconds:g} s.")
     return UpstreamTimeout(f"The upstream was too slow: the {timer} timer ran out after {seconds:g} s.")
 
 

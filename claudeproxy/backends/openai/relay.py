@@ -16,6 +16,7 @@ every other answer goes its way as if there were no tries.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from random import random as random_number
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -27,7 +28,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from claudeproxy.backends.openai.answer import RelayedAnswer
+from claudeproxy.backends.openai.answer import RelayedAnswer, SilenceLimits
 from claudeproxy.backends.openai.client import UpstreamClient
 from claudeproxy.backends.openai.failures import UPSTREAM_FAILURES, from_failure, ran_out
 from claudeproxy.backends.openai.models import UpstreamModels
@@ -131,7 +132,8 @@ class OpenAIRelay:
         :param breaker: the one that the request concerns, if any.
         """
         limits = self._config
-        watch = Watch(self._clock, limits.request_timeout, min(limits.first_byte_timeout, limits.silence_timeout))
+        shortest = min(limits.first_byte_timeout, limits.silence_timeout)
+        watch = Watch(self._clock, limits.request_timeout, shortest, limits.request_total_timeout or inf)
         relayed = ensureDeferred(self._relay(request, sink, watch, breaker))
         if not relayed.called:
             watch.start(relayed.cancel)
@@ -156,6 +158,8 @@ class OpenAIRelay:
             hands_over=request.hands_over,
         )
         outgoing = self._outgoing(request, tries)
+        most = self._config.request_timeout
+        limits = SilenceLimits(min(self._config.silence_timeout, most), most)
         outcome: Refusal | ClaudeProxyError | None = None
         try:
             while tries.begin():
@@ -164,7 +168,7 @@ class OpenAIRelay:
                     sink,
                     self._clock,
                     watch,
-                    self._config.silence_timeout,
+                    limits,
                     tries.keeps,
                     key=None if self._config.api_key is None else self._config.api_key.value,
                     wants_usage=request.tee_usage,

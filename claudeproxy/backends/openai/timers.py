@@ -5,10 +5,14 @@ The timers of one exchange with an upstream.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-__all__ = ["Watch"]
+__all__ = ["CLIENT", "Watch"]
+
+CLIENT = "client"
+"""The name of the phase in which the client does not read."""
 
 _GRAIN = 0.001
 """Seconds that nobody waits for: what is left below them may be an error of rounding."""
@@ -18,28 +22,30 @@ class Watch:
     """
     Keeps an exchange's deadlines with one delayed call.
 
-    The exchange is always in one phase (waiting for the first byte, silence between bytes, ...), and a total limit
-    stands over all of them. Nothing is scheduled per byte or per phase: the call comes after the shortest of all
-    limits, asks the phase how long it has been idle, and is set anew for what is left, but never for longer than the
-    shortest limit. So whatever phase begins between two calls, its deadline is not before the second.
+    The exchange is always in one phase (waiting for the first byte, silence between bytes, ...). Over the phases stands
+    a limit for the wait until a response begins, all tries together, and a total limit where there is one. Nothing is
+    scheduled per byte or per phase: the call comes after the shortest of all limits, asks the phase how long it has
+    been idle, and is set anew for what is left, but never for longer than the shortest limit. So whatever phase begins
+    between two calls, its deadline is not before the second.
     """
 
-    def __init__(self, clock: IReactorTime, total: float, shortest: float) -> None:
+    def __init__(self, clock: IReactorTime, request: float, shortest: float, total: float = inf) -> None:
         """
-        :param total: seconds from now until the exchange must be over.
+        :param request: seconds from now until a response must have begun that goes to the client.
         :param shortest: the shortest of the limits that phases will have.
+        :param total: seconds from now until the exchange must be over.
         """
         self.expired: str | None = None
         """The name of the timer that ran out, and None until one does."""
         self.limit = 0.0
         """The seconds that this timer allowed."""
         self._clock = clock
+        self._shortest = min(shortest, request)
+        self._entered = self._started = clock.seconds()
         self._total = total
-        self._shortest = shortest
-        self._entered = clock.seconds()
-        self._end = self._entered + total
-        self._name = "total"
-        self._phase_limit = total
+        self._whole, self._whole_name = (request, "request") if request < total else (total, "total")
+        self._name = self._whole_name
+        self._phase_limit = self._whole
         self._idle: Callable[[], float] | None = None
         self._expire: Callable[[], object] = _nothing
         self._call: IDelayedCall | None = None
@@ -65,15 +71,21 @@ class Watch:
 
     def left(self) -> float:
         """
-        The seconds that are left of the total limit.
+        The seconds that are left of the limit that stands over the phases.
         """
-        return self._end - self._clock.seconds()
+        return self._whole - (self._clock.seconds() - self._started)
+
+    def begun(self) -> None:
+        """
+        A response begins to go to the client: from now on only the total limit stands over the phases.
+        """
+        self._whole, self._whole_name = self._total, "total"
 
     def rest(self) -> None:
         """
-        Nothing is waited for: only the total limit counts until the next phase.
+        Nothing is waited for: only the limit that stands over the phases counts until the next one.
         """
-        self.phase("total", self._total)
+        self.phase(self._whole_name, self._whole)
 
     def stop(self) -> None:
         """
@@ -91,8 +103,8 @@ class Watch:
         self._call = None
         now = self._clock.seconds()
         remaining = self._phase_limit - (now - self._entered if self._idle is None else self._idle())
-        if now >= self._end:
-            self._run_out("total", self._total)
+        if self.left() <= 0:
+            self._run_out(self._whole_name, self._whole)
         elif remaining < _GRAIN:
             self._run_out(self._name, self._phase_limit)
         else:

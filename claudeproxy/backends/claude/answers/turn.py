@@ -81,6 +81,8 @@ class Expected:
     """What its text has to be, where it is not free."""
     stops: tuple[str, ...] = ()
     """The texts that end it. Those that the API takes are the settings' as well."""
+    alive: Callable[[], None] = lambda: None
+    """Called with each event of the model's, also one of which the client sees nothing."""
 
 
 def _ignore(event: StreamEvent) -> None:
@@ -119,6 +121,8 @@ class Turn:
     _kill: Callable[[], None]
     """Ends the process at once, before it asks the API again."""
     done: Deferred[Outcome]
+    _alive: Callable[[], None] = lambda: None
+    """Called with each event of the model's."""
     over: bool = field(init=False, default=False)
     _answer: Answer = field(init=False, factory=Answer)
     _bytes: int = field(init=False, default=0)
@@ -184,6 +188,7 @@ class Turn:
     def _line(self, line: Line) -> None:
         match line:
             case ModelEvent(event=event) if not self._stands:
+                self._alive()
                 self._event(event)
             case Initialized(session_id=session_id):
                 self._check_session(session_id)

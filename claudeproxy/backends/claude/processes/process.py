@@ -205,8 +205,9 @@ class ClaudeProcess(ProcessProtocol):
         done: Deferred[Outcome] = Deferred(cancelled)
         session_id, most, charge = self.launch.session_id, self._caps.output, self._costs.charge
         form, stops, known = expected.form, Stops.among(expected.stops), self.parking.tools
+        emit, alive = expected.emit, expected.alive
         self._turn = turn = Turn(
-            expected.emit, session_id, most, charge, self._limits, self._park, form, stops, known, self.kill, done
+            emit, session_id, most, charge, self._limits, self._park, form, stops, known, self.kill, done, alive
         )
         self._stdin.write(line())
         return done
