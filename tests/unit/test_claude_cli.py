@@ -146,7 +146,7 @@ def test_a_refusal_for_the_usage_limit_says_until_when() -> None:
 
     result = decode_line(line(**{**RESULT, "is_error": True, "api_error": "usage_limit_reached"}))
     assert isinstance(result, TurnResult)
-    assert result.usage_limited
+    assert result.cause == "usage_limit_reached"
 
 
 def test_an_api_error_in_the_place_of_an_answer() -> None:

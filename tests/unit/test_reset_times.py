@@ -37,6 +37,20 @@ def at(*date: int) -> float:
         ("You've hit your limit · resets Dec 23 at 4pm (America/Recife)", at(2026, 12, 23, 19)),
         ("You've hit your limit. It resets Jan 2, 9am.", at(2027, 1, 2, 9)),
         ("You've hit your limit · resets December 3 at 9:05 AM", at(2026, 12, 3, 9, 5)),
+        ("limit resets at 2026-12-05T06:00:00+02:00", at(2026, 12, 5, 4)),
+        ("You've hit your 5-hour limit · resets Jan 10, 2027, 1:45pm (UTC)", at(2027, 1, 10, 13, 45)),
+        ("spend limit reached · resets Dec 5", at(2026, 12, 5)),
+        ("spend limit reached · resets Dec 5 · ask your admin", at(2026, 12, 5)),
+        ("You've hit your limit. It resets at 3pm and not before.", at(2026, 12, 1, 15)),
+        ("usage limit reached. Try again at 15:00 UTC", at(2026, 12, 1, 15)),
+        ("usage limit reached. Try again at 15:00 CET", at(2026, 12, 1, 14)),
+        ("usage limit reached. Try again on December 3, 2026 at 15:00 UTC", at(2026, 12, 3, 15)),
+        ("usage limit reached · resets in 3h 20m", at(2026, 12, 1, 15, 20)),
+        ("usage limit reached. Please try again in 2 hours and 5 minutes.", at(2026, 12, 1, 14, 5)),
+        ("usage limit reached. Please try again in 2 months.", None),
+        ("resets at 3pm PST", None),
+        ("resets 15pm", None),
+        ("resets Feb 30 at 4pm", None),
         ("usage limit reached", None),
         ("limit|17", None),
         ("resets 3pm (Middle/Earth)", None),
@@ -50,7 +64,7 @@ def test_the_time_in_a_text(text: str, told: float | None) -> None:
     assert reset_time(text, NOW) == told
 
 
-@given(st.text(alphabet="resets 0123456789:-|apmUTCDecFeb()/._+at on", max_size=60), st.floats(0, 4e9))
+@given(st.text(alphabet="resetsin 0123456789:-|apmhdUTCDecFeb()/._+at on,", max_size=60), st.floats(0, 4e9))
 def test_no_text_fails(text: str, now: float) -> None:
     """Whatever a text says, it is a time or none."""
     told = reset_time(f"limit reached|{text} resets {text} 2026-{text}", now)

@@ -93,7 +93,7 @@ def test_the_known_texts_are_usage_limits(text: str, status: int | None) -> None
 
 def test_a_limit_without_a_time_is_asked_again_in_a_minute() -> None:
     """Where nobody said how long, a client may try again soon."""
-    error = failure_of(failed("some new words", usage_limited=True))
+    error = failure_of(failed("some new words", cause="usage_limit_reached"))
 
     assert isinstance(error, UsageLimitReached)
     assert (error.retry_after, error.permanent) == (60.0, False)

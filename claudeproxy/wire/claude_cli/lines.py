@@ -152,8 +152,10 @@ class TurnResult:
     """Of this turn; without a cost, which runs on over the life of the process."""
     total_cost_usd: float
     """Since the process started."""
-    usage_limited: bool = False
-    """Whether the CLI says that it failed for the account's usage limit."""
+    cause: str | None = None
+    """The CLI's own name of the failure, where it has one, for example ``usage_limit_reached`` (its ``api_error``)."""
+    api_code: str | None = None
+    """The API's own name of it: ``error.details.error_code`` of its body, for example ``credits_required``."""
     api_type: str | None = None
     """The type of the API's error, for example ``invalid_request_error``. Of one that came as an event of a stream it
     is all that there is, but for rate_limit_error and overloaded_error, which have a status, too (observed, CLI
@@ -251,6 +253,7 @@ class _Assistant(msgspec.Struct):
     api_error_status: int | None = None
     api_error: str | None = None
     api_error_type: str | None = None
+    api_error_code: str | None = None
     api_error_params: _ErrorParams | None = None
 
 
@@ -266,6 +269,7 @@ class _Result(msgspec.Struct):
     errors: list[Any] | None = None
     api_error: str | None = None
     api_error_type: str | None = None
+    api_error_code: str | None = None
 
 
 class _Version(msgspec.Struct):
@@ -384,6 +388,7 @@ def _api_failure(answer: _Assistant) -> TurnResult | None:
             result="".join(text for text in texts if isinstance(text, str)),
             api_error=answer.api_error,
             api_error_type=answer.api_error_type,
+            api_error_code=answer.api_error_code,
         )
     )
 
@@ -399,7 +404,8 @@ def _result(result: _Result) -> TurnResult:
         stop_reason=result.stop_reason,
         usage=(result.usage or TokenCounts()).usage(),
         total_cost_usd=result.total_cost_usd or 0.0,
-        usage_limited=result.api_error == "usage_limit_reached",
+        cause=result.api_error,
+        api_code=result.api_error_code,
         api_type=result.api_error_type,
     )
 
