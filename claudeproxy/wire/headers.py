@@ -97,6 +97,8 @@ _STAYS_UPSTREAM = _HOP_BY_HOP | {
     b"x-upstream",
 }
 
+_CODINGS = frozenset({b"gzip", b"x-gzip", b"deflate", b"identity", b""})
+
 _NONE: frozenset[bytes] = frozenset()
 _OWN_PREFIX = b"x-claude-"
 _CORS_PREFIX = b"access-control-"
@@ -109,7 +111,8 @@ def request_headers(headers: HeaderPairs, *, authorization: bytes | None, identi
     :param headers: the client's, as they came.
     :param authorization: the value of ``Authorization`` to send, or None to send none.
     :param identity: whether the answer must not be compressed, because a tee reads it on its way. Otherwise the
-        client's own ``Accept-Encoding`` stands, also when it has none.
+        client's own ``Accept-Encoding`` stands, also when it has none, but for the codings that errors could not be
+        looked into for secrets in.
     """
     listed = _listed(headers)
     kept = [
@@ -121,9 +124,25 @@ def request_headers(headers: HeaderPairs, *, authorization: bytes | None, identi
     ]
     if identity:
         kept.append((b"Accept-Encoding", b"identity"))
+    else:
+        kept = [
+            (name, _looked_into(value)) if name.lower() == b"accept-encoding" else (name, value) for name, value in kept
+        ]
     if authorization is not None:
         kept.append((b"Authorization", authorization))
     return kept
+
+
+def _looked_into(accepted: bytes) -> bytes:
+    """
+    Return the value of ``Accept-Encoding`` with gzip, deflate and identity alone; as it is where it has no others.
+    """
+    named = [coding.partition(b";")[0].strip().lower() for coding in accepted.split(b",")]
+    if all(name in _CODINGS for name in named):
+        return accepted
+    codings = accepted.split(b",")
+    kept = [coding.strip() for name, coding in zip(named, codings, strict=True) if name in _CODINGS]
+    return b", ".join(kept) or b"identity"
 
 
 def response_headers(headers: HeaderPairs) -> list[tuple[bytes, bytes]]:

@@ -12,7 +12,8 @@ path                             error                                          
 ``/messages``                    ``event: error``, Anthropic's form              ``message_stop``
 ``/threads``                     ``event: error`` with the error object, and     ``event: done``
                                  ``event: done``
-any other                        ``event: error`` with the keys of all of these  ``[DONE]``
+any other                        ``event: error`` with the keys of all of these  ``[DONE]``, or the end
+                                                                                 of an image or audio
 ===============================  ==============================================  ======================
 
 The error of ``/responses`` has both shapes that are in use, OpenAI's flat one and the nested one of the Open Responses
@@ -45,7 +46,10 @@ _TAIL = 64
 _BEFORE = b"\n"
 """What counts as the end of a line before the first one."""
 
-_NAMED = rb'[\r\n](?:event: ?|data: ?\{ ?"type": ?")'
+_LINE = rb"[\r\n](?:\xef\xbb\xbf)?"
+"""Where a line begins; a byte order mark may stand before the first."""
+_DATA = _LINE + rb"data: {0,4}"
+_NAMED = _LINE + rb'(?:event: {0,4}|data: {0,4}\{ {0,4}"type" {0,4}: {0,4}")'
 """Where the name of an event begins: in its own line, or as the first key of the data."""
 
 
@@ -154,7 +158,7 @@ def _marks(over: bytes, failed: bytes) -> re.Pattern[bytes]:
 
 _CHAT = _Dialect(
     (b"[DONE]", b'"error"'),
-    _marks(rb"[\r\n]data: ?\[DONE\]", rb'[\r\n]data: ?\{ ?"error"'),
+    _marks(_DATA + rb"\[DONE\]", _DATA + rb'\{ {0,4}"error"'),
     _chat_error,
     DONE,
 )
@@ -174,13 +178,15 @@ _DIALECTS = {
     ),
     b"threads": _Dialect(
         (b"event:", b"[DONE]"),
-        _marks(rb"[\r\n](?:event: ?done\b|data: ?\[DONE\])", rb"[\r\n]event: ?error\b"),
+        _marks(_LINE + rb"event: {0,4}done\b|" + _DATA + rb"\[DONE\]", _LINE + rb"event: {0,4}error\b"),
         _threads_error,
         named_event("done", b"[DONE]"),
     ),
 }
+_MEDIA_ENDS = rb"(?:image_generation\.completed|image_edit\.completed|speech\.audio\.done|transcript\.text\.done)\b"
+"""How streams of images and audio end (OpenAI's document), which have no ``[DONE]``."""
 _ANY = _Dialect(
-    (b"[DONE]", b"error"),
-    _marks(rb"[\r\n]data: ?\[DONE\]", _NAMED + rb"error\b"),
+    (b"[DONE]", b"error", b"completed", b".done"),
+    _marks(_DATA + rb"\[DONE\]|" + _NAMED + _MEDIA_ENDS, _NAMED + rb"error\b"),
     _any_error,
 )

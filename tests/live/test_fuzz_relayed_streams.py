@@ -37,7 +37,7 @@ ENDS = {
     "/responses": 'event: response.completed\ndata: {"type":"response.completed","sequence_number":99}',
     "/messages": 'event: message_stop\ndata: {"type":"message_stop"}',
     "/threads/t/runs": "event: done\ndata: [DONE]",
-    "/images/generations": "data: [DONE]",
+    "/images/generations": 'event: image_generation.completed\ndata: {"type":"image_generation.completed"}',
 }
 """What says in each dialect that a stream is over."""
 DONE = {"/chat/completions", "/completions", "/responses"}

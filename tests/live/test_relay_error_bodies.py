@@ -100,6 +100,15 @@ def test_a_body_that_cannot_be_looked_into(coding: str) -> None:
     assert without_secrets(headers(b"", Content_Encoding=coding), b"", OWN)[1] == b""
 
 
+def test_what_comes_behind() -> None:
+    """A second member is looked into as the first; what is none is not passed on unseen."""
+    body = gzip.compress(b"one") + gzip.compress(error(OWN))
+    assert without_secrets(headers(body, Content_Encoding="gzip"), body, OWN)[1] == b"one" + error("[redacted]")
+    for behind in (OWN.encode(), b"x"):
+        with pytest.raises(BackendError):
+            without_secrets(headers(b"", Content_Encoding="gzip"), gzip.compress(b"one") + behind, OWN)
+
+
 def test_a_bomb() -> None:
     """What grows beyond the bound is not inflated."""
     body = gzip.compress(bytes(100_000_000))

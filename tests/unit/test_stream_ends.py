@@ -95,6 +95,12 @@ OVER = [
     (b"/responses", b'event: error\ndata: {"type":"error"}\n\n', b"data: [DONE]\n\n"),
     (b"/messages", b'event: message_stop\ndata: {"type":"message_stop"}\n\n', b""),
     (b"/messages", b'event: error\ndata: {"type":"error"}\n\n', b""),
+    (b"/messages", b'data:  { "type" : "message_stop" }\n\n', b""),
+    (b"/responses", b'data:  {"type":"response.completed"}\n\n', b""),
+    (b"/images/generations", b'data: {"type":"image_generation.completed","b64_json":"x"}\n\n', b""),
+    (b"/images/edits", b"event: image_edit.completed\ndata: {}\n\n", b""),
+    (b"/audio/speech", b'data: {"type":"speech.audio.done"}\n\n', b""),
+    (b"/audio/transcriptions", b'data: {"type":"transcript.text.done","text":""}\n\n', b""),
     (b"/threads/t/runs", b"event: done\ndata: [DONE]\n\n", b""),
     (b"/threads/t/runs", b"event: error\ndata: {}\n\n", b"event: done\ndata: [DONE]\n\n"),
 ]
@@ -107,6 +113,11 @@ def test_nothing_follows_the_end(path: bytes, sent: bytes, left: bytes) -> None:
         whole = before + sent
         for cut in range(len(whole) + 1):
             assert ended(path, whole[:cut], whole[cut:]) == left
+
+
+def test_an_end_behind_a_byte_order_mark() -> None:
+    """It may stand before the first event, also where that is the end."""
+    assert ended(b"/chat/completions", b"\xef\xbb\xbfdata: [DONE]\n\n") == b""
 
 
 @pytest.mark.parametrize(

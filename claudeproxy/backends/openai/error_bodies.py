@@ -56,15 +56,26 @@ def _decoded(body: bytes, codings: Sequence[bytes]) -> bytes:
     :raises BackendError: it cannot be decoded, or is too long then.
     """
     for coding in reversed(codings):
-        for bits in _WINDOW_BITS.get(coding, ()):
-            decoder = zlib.decompressobj(bits)
-            try:
-                decoded = decoder.decompress(body, MOST_BYTES)
-            except zlib.error:
-                continue
-            if decoder.eof:
-                body = decoded
-                break
-        else:
+        decoded = (_inflated(body, bits) for bits in _WINDOW_BITS.get(coding, ()))
+        found = next((each for each in decoded if each is not None), None)
+        if found is None:
             raise BackendError("The upstream answered with an error whose body could not be checked for secrets.")
+        body = found
     return body
+
+
+def _inflated(body: bytes, bits: int) -> bytes | None:
+    """
+    Return a body decompressed, all members of it; None where it is not of this form, or longer than may be.
+    """
+    pieces: list[bytes] = []
+    while body:
+        decoder = zlib.decompressobj(bits)
+        try:
+            pieces.append(decoder.decompress(body, MOST_BYTES))
+        except zlib.error:
+            return None
+        if not decoder.eof or sum(map(len, pieces)) > MOST_BYTES:
+            return None
+        body = decoder.unused_data
+    return b"".join(pieces)
