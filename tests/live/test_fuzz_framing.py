@@ -31,7 +31,7 @@ from claudeproxy.web.answers import json_answer
 from tests.live.claude import until
 from tests.memory.wire import Answer, House, parse
 
-CASES = int(os.environ.get("FUZZ_CASES", "150"))
+CASES = int(os.environ.get("FUZZ_CASES", "80"))
 
 STRICTER = (
     ("must end with CRLF|control characters", "RFC 9112, 2.2: LF alone is taken by choice; we do not"),

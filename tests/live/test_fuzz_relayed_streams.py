@@ -24,7 +24,7 @@ from tests.memory.wire import Answer, chat_body, parse
 
 Make = Callable[..., Whole]
 
-CASES = max(150, int(os.environ.get("FUZZ_CASES", "0")) // 4)
+CASES = max(60, int(os.environ.get("FUZZ_CASES", "0")) // 4)
 SEED = os.environ.get("FUZZ_SEED") or ("1" if "FUZZ_CASES" not in os.environ else str(randrange(2**32)))
 ONLY = os.environ.get("FUZZ_ONLY", "")
 """The numbers of the only cases to run, to look at one that failed."""
