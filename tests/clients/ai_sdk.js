@@ -245,7 +245,8 @@ function cases(model, baseURL) {
       const thrown = await collected(result.stream, parts).then(() => null, String);
       const errors = parts.filter(({ type }) => type === "error").map(({ error }) => error);
       const told = errors.map(({ message, code }) => ({ message, code }));
-      return { deltas: texts(parts, "text-delta"), errors: told, thrown };
+      const ends = parts.filter((part) => part.type === "finish").map((part) => part.finishReason);
+      return { deltas: texts(parts, "text-delta"), errors: told, thrown, ends };
     },
 
     async abort(prompt) {
